@@ -1,0 +1,34 @@
+/**
+ * The durable state as the store hands it over: definitions, the newest chunks up to a checkpoint, and every batch after
+ * it. Folding the batches over the chunks gives exactly the state that the last dispatcher had committed.
+ */
+import type { ExperimentDefinition } from "../../shared/model/definition.ts";
+import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
+import type { Batch } from "./batch.ts";
+import type { EncodedChunk, EncodedExperiment } from "./ports.ts";
+
+/** An experiment submitted at or before the checkpoint and not ended then. */
+export interface LoadedExperiment {
+  experiment: ExperimentId;
+  project: ProjectId;
+  actor: ActorId;
+  definition: ExperimentDefinition;
+  submittedAtMs: number;
+}
+
+export interface LoadedState {
+  shard: number;
+  term: number;
+  timeline: number;
+  /** Seq of the checkpoint; 0 when there is none. */
+  checkpointSeq: number;
+  experiments: LoadedExperiment[];
+  experimentStates: EncodedExperiment[];
+  chunks: EncodedChunk[];
+  /** Batches with seq > checkpointSeq, ascending and without a gap. */
+  batches: Batch[];
+  /** Highest experiment id ever given in this shard; 0 when none. */
+  experimentMax: number;
+  /** Keys of the last 24 hours. */
+  idempotency: { actor: ActorId; key: string; bodyHash: string; experiment: ExperimentId; atMs: number }[];
+}

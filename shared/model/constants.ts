@@ -1,0 +1,100 @@
+/**
+ * Every bound and period of the system that is not a setting, each once, with its arithmetic.
+ * Periods are milliseconds, sizes are bytes unless the name says otherwise.
+ */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+/** Liveness of agent sessions. A test may run with `ttlMs: 3000`; the others follow from it by `sessionTiming`. */
+export const HEARTBEAT_MS = 5_000;
+/** Four heartbeats: three may be lost before a session is. */
+export const SESSION_TTL_MS = 20_000;
+
+export interface SessionTiming {
+  /** How long a lease lives without a renewal, on the dispatcher's monotonic clock. */
+  ttlMs: number;
+  /** ttl / 4: the period of renewals. */
+  heartbeatMs: number;
+  /** ttl / 5: the agent stops trusting its leases this long before the coordinator may give them away. */
+  marginMs: number;
+  /** ttl / 4: a gap in the dispatcher's own clock longer than this was a stall, and sessions are extended by it. */
+  stallMs: number;
+  /** 0.4 × ttl: the cap of the reconnect back-off stays below ttl/2, so that a new dispatcher hears every agent in time. */
+  reconnectCapMs: number;
+}
+
+/** The session's periods, all derived from the ttl. */
+export function sessionTiming(ttlMs: number = SESSION_TTL_MS): SessionTiming {
+  return {
+    ttlMs,
+    heartbeatMs: ttlMs / 4,
+    marginMs: ttlMs / 5,
+    stallMs: ttlMs / 4,
+    reconnectCapMs: ttlMs * 0.4,
+  };
+}
+
+/** First reconnect within this, uniformly; then doubling to `reconnectCapMs`, always jittered. */
+export const RECONNECT_FIRST_MS = 1_000;
+
+/** Leadership: the row's life; renewed every third of it; the holder's own deadline is two thirds, so it stops first. */
+export const LEADERSHIP_LEASE_MS = 6_000;
+export const LEADERSHIP_RENEWAL_MS = 2_000;
+export const LEADERSHIP_DEADLINE_MS = 4_000;
+
+/** TERM, then this long, then KILL. */
+export const KILL_GRACE_MS = 10_000;
+
+/** Output kept per stream of an attempt: half head, half tail. */
+export const OUTPUT_KEPT_BYTES = 16 * MIB;
+/** Error output that a failed end carries into the journal. */
+export const FAILED_TAIL_BYTES = 4 * KIB;
+
+/** Requirement of a task that states none: 1 cpu, 1 GiB, half an hour. */
+export const DEFAULT_CPUS = 1;
+export const DEFAULT_MEMORY_BYTES = GIB;
+export const DEFAULT_WALL_SECONDS = 30 * 60;
+
+/** Further tries for infrastructure failures, beside the user's own budget (`retries.max`, 0 when silent). */
+export const INFRASTRUCTURE_RETRIES = 10;
+/** Backoff of try n: uniform(½, 1) × min(cap, base × 2^(n−1)). */
+export const BACKOFF_BASE_MS = 1_000;
+export const BACKOFF_CAP_MS = 300_000;
+
+/** What execve allows for one string, with its end: 128 KiB − 1. */
+export const PARAMETER_VALUE_BYTES_MAX = 128 * KIB - 1;
+export const SPEC_BYTES_MAX = MIB;
+/** Tasks of one template: an index fits 24 bits. */
+export const TEMPLATE_TASKS_MAX = 10_000_000;
+/** Templates of one experiment. */
+export const EXPERIMENT_TEMPLATES_MAX = 10_000;
+
+/** One wire frame, checked before decoding. */
+export const FRAME_BYTES_MAX = MIB;
+/** Tasks in one frame of leases or ends: 500 × about 60 bytes of columns, far below a frame. */
+export const FRAME_TASKS_MAX = 500;
+/** Inputs of a template that are larger than this travel as values per lease, not inside the definition. */
+export const DEFINITION_INPUTS_BYTES_MAX = 64 * KIB;
+/** Tasks in one journal append. */
+export const JOURNAL_BATCH_TASKS_MAX = 2_000;
+/** Unfolded ends after which, or seconds after which, a checkpoint is due. */
+export const CHECKPOINT_ENDS = 100_000;
+export const CHECKPOINT_PERIOD_MS = 60_000;
+/** Tasks folded into one checkpoint row. */
+export const CHECKPOINT_CHUNK_TASKS = 4_096;
+/** Experiment ids in one partition of the journal's tables. */
+export const PARTITION_EXPERIMENTS = 10_000;
+
+/** Leases held ahead: this much work at the observed rate, at least one per slot, at most a thousand. */
+export const AHEAD_MS = 200;
+export const AHEAD_MAX = 1_000;
+/** No leases ahead for classes whose median run time is above this. */
+export const AHEAD_MEDIAN_MAX_MS = 60_000;
+/** A runner holds a second task only when the class's median run time is below this. */
+export const DEPTH_TWO_MEDIAN_MAX_MS = 1_000;
+/** Ended attempts an agent keeps unacknowledged before it stops asking for more. */
+export const OUTBOX_ATTEMPTS_MAX = 4_000;
+
+/** Events kept for watchers that resume; beyond it they get a snapshot. */
+export const EVENT_RING_MAX = 10_000;
