@@ -1,0 +1,180 @@
+/**
+ * Every setting of the agent and of the command-line client, with its default. What a name means to an operator stands
+ * in docs/settings.md.
+ */
+import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
+import { readSettings, type SettingsSources, secretValues } from "../shared/settings/read.ts";
+import type { SettingsOf, SettingsTable } from "../shared/settings/setting.ts";
+
+export const AGENT_SETTINGS = {
+  name: {
+    flag: "--name",
+    variable: "WORKER_ID",
+    type: "string",
+    default: undefined,
+    doc: "The agent's name; the host's name when not set",
+  },
+  computeResource: {
+    flag: "--compute-resource",
+    variable: "COMPUTE_ID",
+    type: "string",
+    default: undefined,
+    doc: "The compute resource that the agent belongs to",
+  },
+  apiUrl: {
+    flag: "--api-url",
+    variable: "API_URL",
+    type: "string",
+    default: "http://127.0.0.1:8080",
+    doc: "The coordinator that the agent dials",
+  },
+  outputDir: {
+    flag: "--output-dir",
+    variable: "OUTPUT_DIR",
+    type: "string",
+    default: undefined,
+    doc: "Root of the agent's state and of its task directories; must be given",
+  },
+  pollIntervalMs: {
+    flag: "--poll-interval",
+    variable: "POLL_INTERVAL",
+    type: "duration",
+    default: 10_000,
+    min: 100,
+    max: 3_600_000,
+    doc: "Longest time between two requests for work on a quiet session",
+  },
+  enrolmentToken: {
+    flag: "--enrolment-token-file",
+    variable: "AIRAVATA_ENROLMENT_TOKEN",
+    type: "string",
+    default: undefined,
+    secret: true,
+    doc: "One-time token that is traded for an identity at the first start",
+  },
+  cpus: {
+    flag: "--cpus",
+    variable: "AIRAVATA_CPUS",
+    type: "number",
+    default: undefined,
+    unit: "processors",
+    min: 0.1,
+    max: 100_000,
+    doc: "Processors to use; what affinity and cgroup leave when not set",
+  },
+  memoryBytes: {
+    flag: "--memory",
+    variable: "AIRAVATA_MEMORY",
+    type: "bytes",
+    default: undefined,
+    // A task that states nothing needs 1 GiB; less than 64 MiB runs no program worth scheduling.
+    min: 64 * 1024 * 1024,
+    doc: "Memory to use; what the machine and its cgroup have when not set",
+  },
+  gpus: {
+    flag: "--gpus",
+    variable: "AIRAVATA_GPUS",
+    type: "int",
+    default: undefined,
+    unit: "gpus",
+    min: 0,
+    max: 1_024,
+    doc: "Gpus to use; detected when not set",
+  },
+  vramBytes: {
+    flag: "--vram",
+    variable: "AIRAVATA_VRAM",
+    type: "bytes",
+    default: undefined,
+    min: 0,
+    doc: "Memory of one gpu; detected when not set",
+  },
+  diskBytes: {
+    flag: "--disk",
+    variable: "AIRAVATA_DISK",
+    type: "bytes",
+    default: undefined,
+    min: 0,
+    doc: "Disk to use below the output directory; what is free when not set",
+  },
+  labels: {
+    flag: "--labels",
+    variable: "AIRAVATA_LABELS",
+    type: "list",
+    default: [],
+    pairs: true,
+    doc: "Labels that tasks may ask for, name=value",
+  },
+  custom: {
+    flag: "--custom",
+    variable: "AIRAVATA_CUSTOM",
+    type: "list",
+    default: [],
+    pairs: true,
+    doc: "Other countable resources, name=amount",
+  },
+  passEnv: {
+    flag: "--pass-env",
+    variable: "AIRAVATA_PASS_ENV",
+    type: "list",
+    default: [],
+    doc: "Names of the agent's own variables that tasks get too (site modules)",
+  },
+  logLevel: {
+    flag: "--log-level",
+    variable: "LOG_LEVEL",
+    type: "string",
+    default: "info",
+    choices: LOG_LEVELS,
+    doc: "Least level that is logged: debug, info, warn, error or silent",
+  },
+  logFormat: {
+    flag: "--log-format",
+    variable: "LOG_FORMAT",
+    type: "string",
+    default: "auto",
+    choices: LOG_FORMATS,
+    doc: "json, text, or auto: text on a terminal and JSON elsewhere",
+  },
+} as const satisfies SettingsTable;
+
+export type AgentSettings = SettingsOf<typeof AGENT_SETTINGS>;
+
+/** Settings of the client's commands. */
+export const CLIENT_SETTINGS = {
+  server: {
+    flag: "--server",
+    variable: "AIRAVATA_SERVER",
+    type: "string",
+    default: undefined,
+    doc: "The coordinator to talk to; without it the embedded stack of this machine is used",
+  },
+  token: {
+    flag: "--token-file",
+    variable: "AIRAVATA_TOKEN",
+    type: "string",
+    default: undefined,
+    secret: true,
+    doc: "Token to log in with; the embedded stack's own is found in its data directory",
+  },
+  dataDir: {
+    flag: "--data-dir",
+    variable: "AIRAVATA_DATA_DIR",
+    type: "string",
+    default: undefined,
+    doc: "Directory of the embedded stack; $XDG_DATA_HOME/airavata, or /var/lib/airavata as root, when not set",
+  },
+} as const satisfies SettingsTable;
+
+export type ClientSettings = SettingsOf<typeof CLIENT_SETTINGS>;
+
+/** The agent's settings and the values its logger must hide. Throws `setting_invalid` or `setting_unknown`. */
+export function readAgentSettings(sources: SettingsSources): { settings: AgentSettings; secrets: string[] } {
+  const { values } = readSettings(AGENT_SETTINGS, sources);
+  return { settings: values, secrets: secretValues(AGENT_SETTINGS, values) };
+}
+
+/** The client's settings. Throws `setting_invalid` or `setting_unknown`. */
+export function readClientSettings(sources: SettingsSources): ClientSettings {
+  return readSettings(CLIENT_SETTINGS, sources).values;
+}

@@ -1,0 +1,130 @@
+/**
+ * Every setting of the coordinator, with its default. What a name means to an operator stands in docs/settings.md.
+ */
+import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
+import { INFRASTRUCTURE_RETRIES, SESSION_TTL_MS } from "../shared/model/constants.ts";
+import { readSettings, type SettingsSources, secretValues } from "../shared/settings/read.ts";
+import type { SettingsOf, SettingsTable } from "../shared/settings/setting.ts";
+import { type UnsupportedVariable, unsupportedNotices } from "../shared/settings/unsupported.ts";
+
+export const COORDINATOR_SETTINGS = {
+  databaseUrl: {
+    flag: "--database-url-file",
+    variable: "DATABASE_URL",
+    type: "string",
+    default: undefined,
+    secret: true,
+    doc: "PostgreSQL to keep the truth in, postgres://user:password@host:port/database; without it an embedded one is used",
+  },
+  port: {
+    flag: "--port",
+    variable: "SERVER_PORT",
+    type: "int",
+    default: 8080,
+    unit: "TCP port",
+    min: 0,
+    max: 65_535,
+    doc: "Port of the API, the agents and the dashboard; 0 takes any free one",
+  },
+  bind: {
+    flag: "--bind",
+    variable: "AIRAVATA_BIND",
+    type: "string",
+    // Closed by default: nothing off this machine reaches the API until somebody says so.
+    default: "127.0.0.1",
+    doc: "Address to listen on; 0.0.0.0 or :: for all",
+  },
+  dataDir: {
+    flag: "--data-dir",
+    variable: "AIRAVATA_DATA_DIR",
+    type: "string",
+    default: undefined,
+    doc: "Directory of the embedded stack; $XDG_DATA_HOME/airavata, or /var/lib/airavata as root, when not set",
+  },
+  logLevel: {
+    flag: "--log-level",
+    variable: "LOG_LEVEL",
+    type: "string",
+    default: "info",
+    choices: LOG_LEVELS,
+    doc: "Least level that is logged: debug, info, warn, error or silent",
+  },
+  logFormat: {
+    flag: "--log-format",
+    variable: "LOG_FORMAT",
+    type: "string",
+    default: "auto",
+    choices: LOG_FORMATS,
+    doc: "json, text, or auto: text on a terminal and JSON elsewhere",
+  },
+  sessionTtlMs: {
+    flag: "--session-ttl",
+    variable: "AIRAVATA_SESSION_TTL",
+    type: "duration",
+    default: SESSION_TTL_MS,
+    // A heartbeat is a quarter of it: below a second the loop's own jitter would end sessions.
+    min: 1_000,
+    max: 3_600_000,
+    doc: "How long an agent may be silent before its tasks are given to another one",
+  },
+  infrastructureRetries: {
+    flag: "--infrastructure-retries",
+    variable: "AIRAVATA_INFRASTRUCTURE_RETRIES",
+    type: "int",
+    default: INFRASTRUCTURE_RETRIES,
+    unit: "tries",
+    min: 0,
+    max: 1_000,
+    doc: "Further tries of a task after failures that are not its own: lost agent, full disk, dead runner",
+  },
+  bodyBytesMax: {
+    flag: "--body-max",
+    variable: "AIRAVATA_BODY_MAX",
+    type: "bytes",
+    // An experiment file is at most 1 MiB; as a string in JSON with every character escaped it may grow sixfold.
+    default: 8 * 1024 * 1024,
+    min: 64 * 1024,
+    max: 256 * 1024 * 1024,
+    doc: "Largest body of a request",
+  },
+} as const satisfies SettingsTable;
+
+export type CoordinatorSettings = SettingsOf<typeof COORDINATOR_SETTINGS>;
+
+const ONE_TOKEN = "the one access is the token made at first start";
+
+/** Variables of the guide that no part reads yet. */
+export const COORDINATOR_UNSUPPORTED: Record<string, UnsupportedVariable> = {
+  WORKER_INTERVAL: { instead: "nothing is provisioned, agents are started by hand" },
+  JWT_SECRET_KEY: { instead: ONE_TOKEN },
+  JWT_ACCESS_TOKEN_TTL: { instead: ONE_TOKEN },
+  JWT_REFRESH_TOKEN_TTL: { instead: ONE_TOKEN },
+  RATE_LIMIT_ENABLED: { instead: "requests are bounded by size and number of connections, not by rate" },
+  MAX_REQUESTS_PER_MINUTE: { instead: "requests are bounded by size and number of connections, not by rate" },
+  REQUIRE_HTTPS: {
+    instead: "the API speaks plain HTTP, put a proxy that ends TLS before it",
+    unsafe: (value) => !["false", "0", "no"].includes(value.toLowerCase()),
+  },
+  OPENBAO_ADDR: { instead: "no credentials are kept yet" },
+  OPENBAO_TOKEN: { instead: "no credentials are kept yet" },
+  OPENBAO_CREDENTIALS_PATH: { instead: "no credentials are kept yet" },
+  OPENBAO_TRANSIT_PATH: { instead: "no credentials are kept yet" },
+  OPENBAO_TRANSIT_KEY: { instead: "no credentials are kept yet" },
+  SPICEDB_ENDPOINT: { instead: ONE_TOKEN },
+  SPICEDB_TOKEN: { instead: ONE_TOKEN },
+  SPICEDB_INSECURE: { instead: ONE_TOKEN },
+};
+
+/**
+ * The coordinator's settings, the values its logger must hide, and sentences about set variables that are not used yet.
+ * Throws `setting_invalid`, `setting_unknown` or `setting_unsupported`.
+ */
+export function readCoordinatorSettings(sources: SettingsSources): {
+  settings: CoordinatorSettings;
+  secrets: string[];
+  notices: string[];
+} {
+  const notices = unsupportedNotices(COORDINATOR_UNSUPPORTED, sources.env ?? {});
+  const { values } = readSettings(COORDINATOR_SETTINGS, sources);
+  return { settings: values, secrets: secretValues(COORDINATOR_SETTINGS, values), notices };
+}
