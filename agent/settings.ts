@@ -1,5 +1,5 @@
 /**
- * Every setting of the agent and of the command-line client, with its default. What a name means to an operator stands
+ * Every setting of the agent, with its default. What a name means to an operator stands
  * in docs/settings.md.
  */
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
@@ -140,41 +140,8 @@ export const AGENT_SETTINGS = {
 
 export type AgentSettings = SettingsOf<typeof AGENT_SETTINGS>;
 
-/** Settings of the client's commands. */
-export const CLIENT_SETTINGS = {
-  server: {
-    flag: "--server",
-    variable: "AIRAVATA_SERVER",
-    type: "string",
-    default: undefined,
-    doc: "The coordinator to talk to; without it the embedded stack of this machine is used",
-  },
-  token: {
-    flag: "--token-file",
-    variable: "AIRAVATA_TOKEN",
-    type: "string",
-    default: undefined,
-    secret: true,
-    doc: "Token to log in with; the embedded stack's own is found in its data directory",
-  },
-  dataDir: {
-    flag: "--data-dir",
-    variable: "AIRAVATA_DATA_DIR",
-    type: "string",
-    default: undefined,
-    doc: "Directory of the embedded stack; $XDG_DATA_HOME/airavata, or /var/lib/airavata as root, when not set",
-  },
-} as const satisfies SettingsTable;
-
-export type ClientSettings = SettingsOf<typeof CLIENT_SETTINGS>;
-
 /** The agent's settings and the values its logger must hide. Throws `setting_invalid` or `setting_unknown`. */
 export function readAgentSettings(sources: SettingsSources): { settings: AgentSettings; secrets: string[] } {
   const { values } = readSettings(AGENT_SETTINGS, sources);
   return { settings: values, secrets: secretValues(AGENT_SETTINGS, values) };
-}
-
-/** The client's settings. Throws `setting_invalid` or `setting_unknown`. */
-export function readClientSettings(sources: SettingsSources): ClientSettings {
-  return readSettings(CLIENT_SETTINGS, sources).values;
 }

@@ -68,6 +68,10 @@ export function secretValues<T extends SettingsTable>(table: T, values: Settings
 }
 
 function secretFromFile(setting: Setting, path: unknown, readFile: SettingsSources["readFile"]): string {
+  if (!setting.flag.endsWith("-file")) {
+    const sentence = `${setting.flag} is a secret and process lists show arguments: set ${setting.variable} instead`;
+    throw new AiravataError("setting_invalid", sentence);
+  }
   try {
     if (readFile === undefined) throw new Error("no file may be read here");
     return readFile(String(path)).trim();

@@ -10,7 +10,10 @@ interface SettingBase {
   variable: string;
   /** One sentence for `--help` and the docs. */
   doc: string;
-  /** True: its value is never printed, and its flag (which ends in `-file`) takes a path, because process lists show arguments. */
+  /**
+   * True: its value is never printed. Process lists show arguments, so a flag that ends in `-file` names a file with the
+   * value, and any other flag is refused with the name of its variable.
+   */
   secret?: boolean;
 }
 
