@@ -65,8 +65,25 @@ export const BACKOFF_CAP_MS = 300_000;
 /** What execve allows for one string, with its end: 128 KiB − 1. */
 export const PARAMETER_VALUE_BYTES_MAX = 128 * KIB - 1;
 export const SPEC_BYTES_MAX = MIB;
+/** Lexical pieces of the YAML text, counted before it is parsed: 10 µs each at worst, so 3 s of a hostile file. */
+export const SPEC_LEXEMES_MAX = 300_000;
+/** Aliases in the file, and nodes once all of them are expanded: what expansion can cost is bounded twice. */
+export const SPEC_ALIASES_MAX = 1_000;
+export const SPEC_NODES_MAX = 300_000;
+/** Nesting of lists and maps; the schema itself needs six. */
+export const SPEC_DEPTH_MAX = 32;
+/** Problems of one file that are reported. */
+export const SPEC_PROBLEMS_MAX = 100;
+/** Inputs of all templates together as stored; children of `foreach` repeat their parent's. */
+export const SPEC_INPUTS_BYTES_MAX = 16 * MIB;
 /** Tasks of one template: an index fits 24 bits. */
 export const TEMPLATE_TASKS_MAX = 10_000_000;
+/** Tasks of one experiment: at 16 bytes a waiting task, 320 MB of the dispatcher's memory. */
+export const EXPERIMENT_TASKS_MAX = 20_000_000;
+/** Paths that one argument of `argv` may become. */
+export const REFERENCE_PATHS_MAX = 10_000;
+/** Arguments and environment of one task: half of the 2 MiB that execve takes; the site's own variables have the rest. */
+export const TASK_EXEC_BYTES_MAX = MIB;
 /** Templates of one experiment. */
 export const EXPERIMENT_TEMPLATES_MAX = 10_000;
 
@@ -98,3 +115,32 @@ export const OUTBOX_ATTEMPTS_MAX = 4_000;
 
 /** Events kept for watchers that resume; beyond it they get a snapshot. */
 export const EVENT_RING_MAX = 10_000;
+
+/** Items of one page of a list. */
+export const PAGE_ITEMS_MAX = 500;
+export const PAGE_ITEMS_DEFAULT = 100;
+/** One request body: a spec of 1 MiB as a JSON string may double by escapes, and parameters come beside it. */
+export const BODY_BYTES_MAX = 4 * MIB;
+/** An Idempotency-Key: a UUID with some room. */
+export const IDEMPOTENCY_KEY_BYTES_MAX = 255;
+/** From the opening of an agent's socket to its proven hello. */
+export const HELLO_TIMEOUT_MS = 5_000;
+/** Agent sockets that have not proven who they are: with 5 s each this admits 200 new agents a second. */
+export const UNPROVEN_SOCKETS_MAX = 1_000;
+/** Unsent bytes at which reading from an agent pauses, and at which it is cut off (it reconnects): 4 and 64 frames. */
+export const AGENT_UNSENT_PAUSE_BYTES = 4 * MIB;
+export const AGENT_UNSENT_BYTES_MAX = 64 * MIB;
+/** One read of a log or output file at an agent: a quarter of a frame, so that leases never wait long behind it. */
+export const FILE_WINDOW_BYTES = 256 * KIB;
+/** Files that may be read from one agent at once. */
+export const FILE_READS_PER_AGENT_MAX = 64;
+/** Unanswered file requests are given up after this. */
+export const FILE_ANSWER_TIMEOUT_MS = 15_000;
+/** Unsent bytes at which a watcher is served from the ring (or a snapshot) later instead of now. */
+export const WATCHER_UNSENT_BYTES = MIB;
+/** Watchers of events at once. */
+export const WATCHERS_MAX = 1_000;
+/** Tasks named by the events of the ring: 16 B each, so 8 MB. */
+export const EVENT_RING_TASKS_MAX = 500_000;
+/** Progress is told to a watcher at most this often. */
+export const PROGRESS_PERIOD_MS = 100;

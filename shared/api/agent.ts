@@ -1,0 +1,93 @@
+/** Agents, their enrolment and the tokens for it. */
+import { z } from "zod";
+import { SESSION_STATE_NAMES } from "../model/states.ts";
+import { pageOf, pageQuery, Timestamp } from "./page.ts";
+
+export const agentParams = { agent: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) };
+
+const capacityShape = {
+  cpus: z.number().min(0),
+  memory_bytes: z.number().min(0),
+  gpus: z.number().min(0),
+  disk_bytes: z.number().min(0),
+};
+
+export const Agent = z
+  .object({
+    id: z.int().min(1),
+    name: z.string(),
+    enrolled_at: Timestamp,
+    state: z.enum([...SESSION_STATE_NAMES, "OFFLINE"]).meta({
+      description: "State of its session; OFFLINE when this dispatcher has seen none.",
+    }),
+    session: z
+      .object({
+        epoch: z.int().min(1),
+        program: z.string(),
+        hostname: z.string(),
+        root: z.string(),
+        capacity: z.object({
+          ...capacityShape,
+          vram_bytes: z.number().min(0),
+          custom: z.record(z.string(), z.number()),
+          labels: z.record(z.string(), z.string()),
+        }),
+        free: z.object(capacityShape),
+        leases: z.int().min(0),
+        ahead: z.int().min(0),
+        lasts_seconds: z.number().nullable(),
+        seen_at: Timestamp,
+      })
+      .nullable(),
+  })
+  .meta({ id: "Agent" });
+export type Agent = z.infer<typeof Agent>;
+export const listAgentsQuery = { ...pageQuery };
+export const AgentPage = pageOf(Agent).meta({ id: "AgentPage" });
+
+export const DrainAgent = z.strictObject({ reason: z.string().max(1000).optional() }).meta({ id: "DrainAgent" });
+
+export const EnrolAgent = z
+  .strictObject({
+    token: z.string().min(1).max(500),
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, dot, dash and underscore, at most 128"),
+    public_key: z.base64().max(200).meta({ description: "Ed25519 public key: SPKI in DER, base64." }),
+  })
+  .meta({ id: "EnrolAgent" });
+export type EnrolAgent = z.infer<typeof EnrolAgent>;
+export const Enrolled = z
+  .object({ agent: z.int().min(1), name: z.string(), timeline: z.int().min(0) })
+  .meta({ id: "Enrolled" });
+export type Enrolled = z.infer<typeof Enrolled>;
+
+export const enrolmentTokenParams = { id: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) };
+export const CreateEnrolmentToken = z
+  .strictObject({
+    note: z.string().max(200).default(""),
+    expires_in_seconds: z
+      .int()
+      .min(1)
+      .max(30 * 86_400)
+      .default(3_600),
+  })
+  .meta({ id: "CreateEnrolmentToken" });
+export const EnrolmentToken = z
+  .object({
+    id: z.int().min(1),
+    note: z.string(),
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    used_at: Timestamp.nullable(),
+    revoked_at: Timestamp.nullable(),
+    agent: z.int().nullable().meta({ description: "The agent that used it." }),
+  })
+  .meta({ id: "EnrolmentToken" });
+export type EnrolmentToken = z.infer<typeof EnrolmentToken>;
+export const CreatedEnrolmentToken = EnrolmentToken.extend({
+  token: z.string().meta({ description: "Shown this once." }),
+}).meta({ id: "CreatedEnrolmentToken" });
+export type CreatedEnrolmentToken = z.infer<typeof CreatedEnrolmentToken>;
+export const listEnrolmentTokensQuery = { ...pageQuery };
+export const EnrolmentTokenPage = pageOf(EnrolmentToken).meta({ id: "EnrolmentTokenPage" });

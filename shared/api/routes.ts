@@ -1,0 +1,344 @@
+/**
+ * Every route of the coordinator, once. The server registers exactly this table, the OpenAPI document is rendered from
+ * it, and tests walk it; a route that is not here does not exist.
+ */
+import type { z } from "zod";
+import * as agent from "./agent.ts";
+import * as experiment from "./experiment.ts";
+import * as health from "./health.ts";
+import * as task from "./task.ts";
+
+export const API_PREFIX = "/api/v1";
+
+/** Who may call: anyone, holders of a token, holders of a token or a caller on loopback. */
+export type Access = "open" | "token" | "token_or_loopback";
+
+export interface Answer {
+  description: string;
+  /** Absent: no body, or not JSON (then `contentType` says what). */
+  schema?: z.ZodType;
+  contentType?: string;
+}
+
+export interface Route {
+  method: "GET" | "POST" | "DELETE";
+  /** With `{parameter}`; `{path}` is the rest of the URL with its slashes. */
+  path: string;
+  summary: string;
+  tag: "experiments" | "tasks" | "agents" | "events" | "service";
+  access: Access;
+  params?: Record<string, z.ZodType>;
+  query?: Record<string, z.ZodType>;
+  body?: z.ZodType;
+  /** The body may be left out. */
+  bodyOptional?: boolean;
+  /** Takes `Idempotency-Key`. */
+  idempotent?: boolean;
+  /** Takes `Range`. */
+  ranges?: boolean;
+  /** Answers with 101 and speaks WebSocket. */
+  webSocket?: boolean;
+  answers: Record<number, Answer>;
+}
+
+// Generic so that the client's types can be read off the table.
+const json = <T extends z.ZodType>(description: string, schema: T) => ({ description, schema });
+const bytes = (description: string) => ({ description, contentType: "application/octet-stream" });
+
+const decision = (verb: string) =>
+  ({
+    method: "POST",
+    path: `${API_PREFIX}/experiments/{experiment}/${verb}`,
+    summary: `${verb[0]?.toUpperCase()}${verb.slice(1)} an experiment`,
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    body: experiment.DecideExperiment,
+    bodyOptional: true,
+    answers: { 200: json("Decided and durable", experiment.Decided) },
+  }) as const satisfies Route;
+
+export const routes = {
+  submitExperiment: {
+    method: "POST",
+    path: `${API_PREFIX}/experiments`,
+    summary: "Submit an experiment",
+    tag: "experiments",
+    access: "token",
+    body: experiment.SubmitExperiment,
+    idempotent: true,
+    answers: {
+      200: json("The same request was answered before; this is its experiment", experiment.Experiment),
+      201: json("Accepted and durable", experiment.Experiment),
+    },
+  },
+  listExperiments: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments`,
+    summary: "List experiments, newest first",
+    tag: "experiments",
+    access: "token",
+    query: experiment.listExperimentsQuery,
+    answers: { 200: json("One page", experiment.ExperimentPage) },
+  },
+  getExperiment: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}`,
+    summary: "Show an experiment",
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    query: experiment.experimentQuery,
+    answers: { 200: json("The experiment", experiment.ExperimentDetail) },
+  },
+  listTasks: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}/tasks`,
+    summary: "List the tasks of an experiment, in the order of templates and indexes",
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    query: task.listTasksQuery,
+    answers: { 200: json("One page", task.TaskPage) },
+  },
+  cancelExperiment: decision("cancel"),
+  pauseExperiment: decision("pause"),
+  resumeExperiment: decision("resume"),
+  retryExperiment: decision("retry"),
+  explainExperiment: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}/explain`,
+    summary: "Why it is where it is: what its tasks wait for, and failures grouped by cause",
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    answers: { 200: json("The explanation", experiment.ExperimentExplanation) },
+  },
+  experimentTimeline: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}/timeline`,
+    summary: "What was decided about an experiment, in order",
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    query: experiment.timelineQuery,
+    answers: { 200: json("One page", experiment.TimelinePage) },
+  },
+  listOutputs: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}/outputs`,
+    summary: "List output files of completed tasks",
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    query: experiment.listOutputsQuery,
+    answers: { 200: json("One page", experiment.OutputPage) },
+  },
+  readOutput: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}/outputs/{path}`,
+    summary: "Read an output file",
+    tag: "experiments",
+    access: "token",
+    params: experiment.outputParams,
+    ranges: true,
+    answers: { 200: bytes("The whole file"), 206: bytes("The range asked for") },
+  },
+  getTask: {
+    method: "GET",
+    path: `${API_PREFIX}/tasks/{task}`,
+    summary: "Show a task",
+    tag: "tasks",
+    access: "token",
+    params: task.taskParams,
+    answers: { 200: json("The task", task.TaskDetail) },
+  },
+  listAttempts: {
+    method: "GET",
+    path: `${API_PREFIX}/tasks/{task}/attempts`,
+    summary: "List the attempts of a task",
+    tag: "tasks",
+    access: "token",
+    params: task.taskParams,
+    query: task.listAttemptsQuery,
+    answers: { 200: json("One page", task.AttemptPage) },
+  },
+  readLog: {
+    method: "GET",
+    path: `${API_PREFIX}/tasks/{task}/logs`,
+    summary: "Read or follow standard output or error of an attempt",
+    tag: "tasks",
+    access: "token",
+    params: task.taskParams,
+    query: task.logQuery,
+    answers: {
+      200: bytes("The bytes; `Airavata-Attempt` names the attempt, `Airavata-Total-Bytes` the size known at the start"),
+    },
+  },
+  explainTask: {
+    method: "GET",
+    path: `${API_PREFIX}/tasks/{task}/explain`,
+    summary: "Why a task is where it is",
+    tag: "tasks",
+    access: "token",
+    params: task.taskParams,
+    answers: { 200: json("The explanation", task.TaskExplanation) },
+  },
+  cancelTask: {
+    method: "POST",
+    path: `${API_PREFIX}/tasks/{task}/cancel`,
+    summary: "Cancel a task",
+    tag: "tasks",
+    access: "token",
+    params: task.taskParams,
+    body: task.CancelTask,
+    bodyOptional: true,
+    answers: { 200: json("Decided and durable", task.TaskDetail) },
+  },
+  listAgents: {
+    method: "GET",
+    path: `${API_PREFIX}/agents`,
+    summary: "List enrolled agents",
+    tag: "agents",
+    access: "token",
+    query: agent.listAgentsQuery,
+    answers: { 200: json("One page", agent.AgentPage) },
+  },
+  getAgent: {
+    method: "GET",
+    path: `${API_PREFIX}/agents/{agent}`,
+    summary: "Show an agent",
+    tag: "agents",
+    access: "token",
+    params: agent.agentParams,
+    answers: { 200: json("The agent", agent.Agent) },
+  },
+  drainAgent: {
+    method: "POST",
+    path: `${API_PREFIX}/agents/{agent}/drain`,
+    summary: "Let an agent finish what it holds and give it nothing new",
+    tag: "agents",
+    access: "token",
+    params: agent.agentParams,
+    body: agent.DrainAgent,
+    bodyOptional: true,
+    answers: { 200: json("Told to drain", agent.Agent) },
+  },
+  createEnrolmentToken: {
+    method: "POST",
+    path: `${API_PREFIX}/enrolment-tokens`,
+    summary: "Create a one-time token with which one agent may enrol",
+    tag: "agents",
+    access: "token",
+    body: agent.CreateEnrolmentToken,
+    bodyOptional: true,
+    idempotent: true,
+    answers: {
+      200: json("The same request was answered before; this is its token", agent.CreatedEnrolmentToken),
+      201: json("Created; the token is shown this once", agent.CreatedEnrolmentToken),
+    },
+  },
+  listEnrolmentTokens: {
+    method: "GET",
+    path: `${API_PREFIX}/enrolment-tokens`,
+    summary: "List enrolment tokens, newest first",
+    tag: "agents",
+    access: "token",
+    query: agent.listEnrolmentTokensQuery,
+    answers: { 200: json("One page", agent.EnrolmentTokenPage) },
+  },
+  revokeEnrolmentToken: {
+    method: "DELETE",
+    path: `${API_PREFIX}/enrolment-tokens/{id}`,
+    summary: "Revoke an enrolment token that was not used",
+    tag: "agents",
+    access: "token",
+    params: agent.enrolmentTokenParams,
+    answers: { 200: json("Revoked", agent.EnrolmentToken) },
+  },
+  enrolAgent: {
+    method: "POST",
+    path: `${API_PREFIX}/agent/enrol`,
+    summary: "Trade an enrolment token for an agent's identity; the same token with the same key is answered again",
+    tag: "agents",
+    access: "open",
+    body: agent.EnrolAgent,
+    answers: { 200: json("Enrolled before with this key", agent.Enrolled), 201: json("Enrolled", agent.Enrolled) },
+  },
+  agentSession: {
+    method: "GET",
+    path: `${API_PREFIX}/agent/session`,
+    summary: "The agents' WebSocket: MessagePack frames, opened by a challenge that the agent's key must answer",
+    tag: "agents",
+    access: "open",
+    webSocket: true,
+    answers: { 101: { description: "Switching protocols" } },
+  },
+  events: {
+    method: "GET",
+    path: `${API_PREFIX}/events`,
+    summary: "Events as a WebSocket of JSON text: send Subscribe, receive WatchMessage",
+    tag: "events",
+    access: "token",
+    webSocket: true,
+    answers: { 101: { description: "Switching protocols; the subprotocol is airavata.events.1" } },
+  },
+  currentUser: {
+    method: "GET",
+    path: `${API_PREFIX}/user`,
+    summary: "Who the caller is",
+    tag: "service",
+    access: "token",
+    answers: { 200: json("The caller", health.CurrentUser) },
+  },
+  health: {
+    method: "GET",
+    path: `${API_PREFIX}/health`,
+    summary: "The process answers",
+    tag: "service",
+    access: "open",
+    answers: { 200: json("Alive", health.Health) },
+  },
+  healthDatabase: {
+    method: "GET",
+    path: `${API_PREFIX}/health/db`,
+    summary: "The database answers",
+    tag: "service",
+    access: "open",
+    answers: { 200: json("It does", health.HealthDatabase) },
+  },
+  healthReady: {
+    method: "GET",
+    path: `${API_PREFIX}/health/ready`,
+    summary: "This process leads and takes work",
+    tag: "service",
+    access: "open",
+    answers: { 200: json("It does", health.HealthReady) },
+  },
+  openapi: {
+    method: "GET",
+    path: `${API_PREFIX}/openapi.json`,
+    summary: "This document",
+    tag: "service",
+    access: "token",
+    answers: { 200: { description: "OpenAPI 3.1", contentType: "application/json" } },
+  },
+  metrics: {
+    method: "GET",
+    path: "/metrics",
+    summary: "Figures for Prometheus",
+    tag: "service",
+    access: "token_or_loopback",
+    answers: { 200: { description: "Prometheus text format", contentType: "text/plain" } },
+  },
+  index: {
+    method: "GET",
+    path: "/",
+    summary: "A page that says what this is",
+    tag: "service",
+    access: "open",
+    answers: { 200: { description: "Text", contentType: "text/plain" } },
+  },
+} as const satisfies Record<string, Route>;
+
+export type RouteId = keyof typeof routes;
