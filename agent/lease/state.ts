@@ -1,0 +1,227 @@
+/**
+ * The state of the agent's pure core: one session, the leases it holds, and what of the machine is free. Only the core's
+ * functions change it; whoever else holds it may read.
+ */
+import {
+  DEFAULT_CPUS,
+  DEFAULT_MEMORY_BYTES,
+  DEFAULT_WALL_SECONDS,
+  type SessionTiming,
+  sessionTiming,
+} from "../../shared/model/constants.ts";
+import type { AgentId } from "../../shared/model/ids.ts";
+import type { Capacity, Quantities, Requirement } from "../../shared/model/requirement.ts";
+import type { LeasedTemplate } from "../../shared/protocol/messages.ts";
+import type { AttemptEnd } from "../report/end.ts";
+import type { RunnableAttempt } from "../run/attempt.ts";
+
+/** Where a lease stands at this agent. */
+export const LeasePhase = {
+  /** In the queue. Prepared as soon as few enough others are. */
+  HELD: 0,
+  /** Its directory is being made. `prepared` or `prepare_failed` moves it on. */
+  PREPARING: 1,
+  /** Started as soon as lane and resources are free and the session is trusted. */
+  PREPARED: 2,
+  /** With its runner, started or queued in the lane. The runner's records move it on, also past a death of this process. */
+  RUNNING: 3,
+  /** The process is over, its outputs are looked at. `ended` moves it on. */
+  EXITED: 4,
+  /** Its end is known and in the outbox. The coordinator's acknowledgement forgets it. */
+  ENDED: 5,
+} as const;
+export type LeasePhase = (typeof LeasePhase)[keyof typeof LeasePhase];
+
+/** Why a lease that runs will not be reported as it ended. */
+export type Doom = "superseded" | "canceled";
+
+export interface Lease extends RunnableAttempt {
+  lane: number;
+  devices: readonly number[];
+  need: Requirement;
+  /** Milliseconds of the class's median run time, 0 when unknown. */
+  medianMs: number;
+  phase: LeasePhase;
+  doom: Doom | undefined;
+  /** Why it is being taken back from its lane, while it is. */
+  recalledFor: "release" | "trust" | undefined;
+  /** Wall-clock milliseconds; 0 until the runner said so. */
+  startedAtMs: number;
+  /** Starts that went past it although it was prepared earlier. */
+  passed: number;
+  end: AttemptEnd | undefined;
+  /** True when the end went to the outbox, so that it must be forgotten there. */
+  persisted: boolean;
+  graceMs: number;
+}
+
+/** One runner process: what runs there and what waits behind it. */
+export interface Lane {
+  running: Lease | undefined;
+  next: Lease | undefined;
+}
+
+export type SessionPhase =
+  /** No socket; a `connect` is waiting or none was asked for. */
+  | "offline"
+  /** A socket is being opened, or open and the challenge is awaited. */
+  | "connecting"
+  /** Hello was sent; welcome is awaited. */
+  | "hello"
+  /** Leases, reports and renewals flow. */
+  | "ready"
+  /** `exit` was given out; nothing happens any more. */
+  | "over";
+
+export interface CoreOptions {
+  agent: AgentId;
+  name: string;
+  /** Version of the agent program. */
+  program: string;
+  hostname: string;
+  root: string;
+  capacity: Capacity;
+  /** Most tasks that run at once: one runner each. */
+  lanesMax: number;
+  /** Numbers of the gpus, as many as `capacity.gpus`. */
+  gpuDevices: number[];
+  /** Wall-clock milliseconds at which the allocation ends; null when nothing bounds it. */
+  lastsUntilMs: number | null;
+  /** Longest time between two requests for work on a quiet session. */
+  pollIntervalMs: number;
+  /** The history that held attempts belong to, as last remembered; 0 for a new agent. */
+  timeline: number;
+  /** Uniform in [0, 1). */
+  random: () => number;
+}
+
+export interface AgentState {
+  readonly options: CoreOptions;
+  /** Monotonic milliseconds of the next `tick` that matters; Infinity when none does. */
+  wakeAtMono: number;
+
+  session: SessionPhase;
+  /** Number of the current or awaited socket. */
+  connection: number;
+  /** Failed connections since the last welcome. */
+  failures: number;
+  epoch: number;
+  timeline: number;
+  timing: SessionTiming;
+  /** Timeline named by the challenge of this connection. */
+  challengedTimeline: number;
+  helloSentMono: number;
+  /** Monotonic ms until which leases may be counted on: last answered renewal sent + ttl − margin. */
+  trustedUntilMono: number;
+  renewSentMono: number;
+  renewDueMono: number;
+  /** When something last came from the coordinator, or the connection was asked for. */
+  heardMono: number;
+  /** Wall minus monotonic clock at the last event: a jump means that the machine slept. */
+  clockOffset: number;
+  /** True between losing trust and the first renewal after it, so that the loss is acted on once. */
+  mistrusted: boolean;
+
+  hold: string | null;
+  draining: string | null;
+  /** Templates this session has sent, by `experiment.template`; leases of them carry only their index. */
+  templates: Map<string, LeasedTemplate>;
+  /** Every lease, by key. */
+  leases: Map<string, Lease>;
+  /** HELD leases in order of arrival; entries that moved on are skipped. */
+  held: Lease[];
+  heldHead: number;
+  heldCount: number;
+  preparing: number;
+  /** PREPARED leases in order. */
+  ready: Lease[];
+  endedCount: number;
+  lanes: Lane[];
+  runningCount: number;
+  free: Quantities;
+  devicesFree: number[];
+
+  /** Started and not told to this session yet. */
+  toldStarts: Lease[];
+  /** Ended and not told to this session yet. */
+  toldEnds: Lease[];
+  toPersist: AttemptEnd[];
+
+  /** Requirement of the latest lease, what a free slot is counted in. */
+  typical: Requirement;
+  typicalMedianMs: number;
+  /** Ends per second, smoothed. */
+  rate: number;
+  rateSinceMono: number;
+  rateEnds: number;
+  creditSent: number;
+  creditSentMono: number;
+  creditDrainingSent: boolean;
+}
+
+/** What a free slot is counted in until the first lease comes. */
+const SILENT_REQUIREMENT: Requirement = {
+  cpus: DEFAULT_CPUS,
+  memoryBytes: DEFAULT_MEMORY_BYTES,
+  gpus: 0,
+  vramBytes: 0,
+  diskBytes: 0,
+  custom: {},
+  labels: {},
+  wallSeconds: DEFAULT_WALL_SECONDS,
+};
+
+/** A new core. Its first event must be `adopted`. */
+export function createAgentState(options: CoreOptions): AgentState {
+  const { capacity } = options;
+  return {
+    options,
+    wakeAtMono: Number.POSITIVE_INFINITY,
+    session: "offline",
+    connection: 0,
+    failures: 0,
+    epoch: 0,
+    timeline: options.timeline,
+    timing: sessionTiming(),
+    challengedTimeline: 0,
+    helloSentMono: 0,
+    trustedUntilMono: Number.NEGATIVE_INFINITY,
+    renewSentMono: Number.NEGATIVE_INFINITY,
+    renewDueMono: Number.POSITIVE_INFINITY,
+    heardMono: 0,
+    clockOffset: Number.NaN,
+    mistrusted: true,
+    hold: null,
+    draining: null,
+    templates: new Map(),
+    leases: new Map(),
+    held: [],
+    heldHead: 0,
+    heldCount: 0,
+    preparing: 0,
+    ready: [],
+    endedCount: 0,
+    lanes: [],
+    runningCount: 0,
+    free: {
+      cpus: capacity.cpus,
+      memoryBytes: capacity.memoryBytes,
+      gpus: capacity.gpus,
+      vramBytes: capacity.vramBytes,
+      diskBytes: capacity.diskBytes,
+      custom: { ...capacity.custom },
+    },
+    devicesFree: [...options.gpuDevices],
+    toldStarts: [],
+    toldEnds: [],
+    toPersist: [],
+    typical: SILENT_REQUIREMENT,
+    typicalMedianMs: 0,
+    rate: 0,
+    rateSinceMono: Number.NaN,
+    rateEnds: 0,
+    creditSent: -1,
+    creditSentMono: Number.NEGATIVE_INFINITY,
+    creditDrainingSent: false,
+  };
+}
