@@ -36,7 +36,7 @@ export interface ClientOptions {
   fetch?: typeof fetch;
 }
 
-export interface AiravataClient {
+export interface Client {
   readonly server: string;
   readonly token: string | undefined;
   call<K extends RouteId>(id: K, request: RequestOf<K>): Promise<AnswerOf<K>>;
@@ -65,11 +65,11 @@ export class ApiError extends Error {
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** A client of one server. It keeps no state but its options. */
-export function createClient(options: ClientOptions): AiravataClient {
+export function createClient(options: ClientOptions): Client {
   const server = options.server.replace(/\/+$/, "");
   const send = options.fetch ?? fetch;
 
-  const open: AiravataClient["open"] = async (id, request) => {
+  const open: Client["open"] = async (id, request) => {
     const route: Route = routes[id];
     const given: LooseRequest = request;
     const headers: Record<string, string> = { accept: "application/json, */*" };

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { DISPOSITION_NAMES } from "../model/attempt.ts";
 import { Agent } from "./agent.ts";
-import { Experiment, ExperimentDetail, OutcomeName } from "./experiment.ts";
+import { Experiment, OutcomeName } from "./experiment.ts";
 import { Timestamp } from "./page.ts";
 
 export const EVENTS_SUBPROTOCOL = "airavata.events.1";
@@ -39,7 +39,7 @@ export const WatchMessage = z
       type: z.literal("snapshot"),
       cursor: Cursor,
       reason: z.string(),
-      experiments: z.array(ExperimentDetail),
+      experiments: z.array(Experiment),
       agents: z.array(Agent),
       complete: z.boolean().meta({ description: "False when more experiments exist than one snapshot names." }),
     }),
@@ -63,7 +63,7 @@ export const WatchMessage = z
       blames: z.array(z.string()),
       exit_codes: z.array(z.int().nullable()),
     }),
-    z.object({ type: z.literal("progress"), experiments: z.array(Experiment) }),
+    z.object({ type: z.literal("progress"), cursor: Cursor, experiments: z.array(Experiment) }),
     z.object({ type: z.literal("error"), code: z.string(), message: z.string() }),
   ])
   .meta({ id: "WatchMessage" });

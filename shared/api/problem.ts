@@ -11,6 +11,9 @@ export const FieldProblem = z
     /** Dotted path into the request or the experiment file; empty for the whole of it. */
     field: z.string(),
     message: z.string(),
+    /** What to write instead. */
+    hint: z.string().optional(),
+    code: z.string().optional(),
     line: z.int().min(1).optional(),
     column: z.int().min(1).optional(),
   })

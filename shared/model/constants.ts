@@ -74,8 +74,8 @@ export const SPEC_NODES_MAX = 300_000;
 export const SPEC_DEPTH_MAX = 32;
 /** Problems of one file that are reported. */
 export const SPEC_PROBLEMS_MAX = 100;
-/** Inputs of all templates together as stored; children of `foreach` repeat their parent's. */
-export const SPEC_INPUTS_BYTES_MAX = 16 * MIB;
+/** Inputs and command texts of all templates together as stored; templates repeat their parent's and a shared script's. */
+export const SPEC_DEFINITION_BYTES_MAX = 16 * MIB;
 /** Tasks of one template: an index fits 24 bits. */
 export const TEMPLATE_TASKS_MAX = 10_000_000;
 /** Tasks of one experiment: at 16 bytes a waiting task, 320 MB of the dispatcher's memory. */
@@ -87,8 +87,8 @@ export const TASK_EXEC_BYTES_MAX = MIB;
 /** Templates of one experiment. */
 export const EXPERIMENT_TEMPLATES_MAX = 10_000;
 
-/** One wire frame, checked before decoding. */
-export const FRAME_BYTES_MAX = MIB;
+/** One wire frame, checked before decoding: a definition as large as a whole spec (1 MiB), and as much for columns. */
+export const FRAME_BYTES_MAX = 2 * MIB;
 /** Tasks in one frame of leases or ends: 500 × about 60 bytes of columns, far below a frame. */
 export const FRAME_TASKS_MAX = 500;
 /** Inputs of a template that are larger than this travel as values per lease, not inside the definition. */
@@ -119,8 +119,8 @@ export const EVENT_RING_MAX = 10_000;
 /** Items of one page of a list. */
 export const PAGE_ITEMS_MAX = 500;
 export const PAGE_ITEMS_DEFAULT = 100;
-/** One request body: a spec of 1 MiB as a JSON string may double by escapes, and parameters come beside it. */
-export const BODY_BYTES_MAX = 4 * MIB;
+/** Bodies that need no token, or that are small by nature. */
+export const SMALL_BODY_BYTES_MAX = 64 * KIB;
 /** An Idempotency-Key: a UUID with some room. */
 export const IDEMPOTENCY_KEY_BYTES_MAX = 255;
 /** From the opening of an agent's socket to its proven hello. */

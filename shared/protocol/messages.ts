@@ -93,7 +93,11 @@ export type ToAgent =
   | { type: "drain"; reason: string }
   /** Answer to `renew`; `sentAtMs` is echoed: trust lasts until then + ttl − margin on the agent's own monotonic clock. */
   | { type: "renewed"; sentAtMs: number }
-  /** Asks for a part of a log or output file of an attempt; answered by chunks with the same request number. */
+  /**
+   * Asks for a part of a log or output file of an attempt; answered by chunks with the same request number, at most
+   * `limit` bytes in all. With `follow` it stays open until `limit` bytes were sent or the attempt is over and all of it
+   * was sent.
+   */
   | { type: "read"; request: number; file: FileRequest; offset: number; limit: number; follow: boolean }
   | { type: "read_stop"; request: number }
   /** Asks which files belong to the outputs of these attempts. */
@@ -138,7 +142,10 @@ export type FromAgent =
       draining: boolean;
       held: HeldGroup[];
     }
-  /** Credit: how many leases it takes beyond what runs. Absolute, so a lost or repeated one does no harm. */
+  /**
+   * Credit: how many leases it takes beyond those that fit at once; −1: nothing at all, not even what fits (full disk,
+   * runners away). Absolute, so a lost or repeated one does no harm.
+   */
   | { type: "free"; ahead: number; lastsMs: number | null; draining: boolean }
   | { type: "renew"; sentAtMs: number }
   | { type: "started"; groups: (AttemptGroup & { startedAtMs: number[] })[] }
