@@ -82,8 +82,8 @@ export const TEMPLATE_TASKS_MAX = 10_000_000;
 export const EXPERIMENT_TASKS_MAX = 20_000_000;
 /** Paths that one argument of `argv` may become. */
 export const REFERENCE_PATHS_MAX = 10_000;
-/** Arguments and environment of one task: half of the 2 MiB that execve takes; the site's own variables have the rest. */
-export const TASK_EXEC_BYTES_MAX = MIB;
+/** Arguments and environment of one task: the 2 MiB that execve takes with a stack of 8 MiB, less what the site's own variables may need. */
+export const TASK_EXEC_BYTES_MAX = 2 * MIB - 256 * KIB;
 /** Templates of one experiment. */
 export const EXPERIMENT_TEMPLATES_MAX = 10_000;
 

@@ -29,13 +29,13 @@ export interface OutputDefinition {
   glob: string;
 }
 
-/** The path of another task's output in this task's environment. */
+/** An output of a parent that this task can read: named in its argv, or given to it in its environment. */
 export interface OutputReference {
   /** Ordinal of the parent template, one of `foreach` or `needs`. */
   template: number;
   output: string;
-  /** `AIRAVATA_INPUT_<task>_<OUTPUT>`. */
-  variable: string;
+  /** `AIRAVATA_INPUT_<task>_<OUTPUT>`; null when it is several paths (a glob, a parent of many tasks): those go only into argv. */
+  variable: string | null;
 }
 
 /** Causes that the user's own retry budget pays for. */
