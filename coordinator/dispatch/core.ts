@@ -1,0 +1,181 @@
+/**
+ * The pure core's state, events and effects. `step(core, event, now)` (step.ts) changes the core and returns effects; it
+ * does no I/O, reads no clock and has no randomness of its own, so that production, unit tests and the simulation run
+ * the same thing. What is durable is in `ledger`; the rest is the floor and can be thrown away at any moment.
+ */
+import { LEADERSHIP_LEASE_MS, type SessionTiming } from "../../shared/model/constants.ts";
+import type { AgentId, ExperimentId } from "../../shared/model/ids.ts";
+import type { Capacity, Quantities } from "../../shared/model/requirement.ts";
+import type { SessionState } from "../../shared/model/states.ts";
+import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
+import type { Batch } from "./batch.ts";
+import type { DecisionRequest, SubmitRequest } from "./contract.ts";
+import { Classes, type TaskClass } from "./floor/classes.ts";
+import type { Cut } from "./floor/gather.ts";
+import { Heap } from "./floor/heap.ts";
+import { restoreFloor } from "./floor/restore.ts";
+import type { ExperimentLedger, Ledger, TemplateLedger } from "./ledger/ledger.ts";
+import type { Mutations } from "./mutations.ts";
+import type { Now } from "./ports.ts";
+
+/** A connection as the core names it; a number given by the shell. */
+export type Peer = number;
+
+export type CoreEvent =
+  | { type: "submit"; request: number; submit: SubmitRequest }
+  | { type: "decide"; request: number; decision: DecisionRequest }
+  | { type: "hello"; peer: Peer; hello: Extract<FromAgent, { type: "hello" }> }
+  | { type: "message"; peer: Peer; message: FromAgent }
+  | { type: "disconnected"; peer: Peer }
+  | { type: "drain"; agent: AgentId; reason: string }
+  /** The append of this seq was answered. */
+  | { type: "committed"; seq: number }
+  | { type: "leadership"; untilMono: number }
+  /** An ended experiment is back in memory because somebody decides about it. */
+  | { type: "revive"; experiment: ExperimentLedger }
+  | { type: "tick" };
+
+export type Effect =
+  /** Exactly one is outstanding at a time. */
+  | { type: "append"; batch: Batch }
+  | { type: "send"; peer: Peer; message: ToAgent }
+  | { type: "close"; peer: Peer; reason: string }
+  | { type: "reply"; request: number; result: Reply }
+  | { type: "committed"; batch: Batch; changed: ExperimentId[] }
+  /** This reign must end; nothing the core says from here on counts. */
+  | { type: "resign"; reason: string };
+
+export type Reply =
+  | { ok: "submitted"; experiment: ExperimentId; replayed: boolean }
+  | { ok: "decided"; affected: number }
+  | { error: "experiment_not_found"; message: string }
+  | { error: "experiment_state_conflict"; message: string }
+  | { error: "idempotency_key_reused"; message: string };
+
+/** A task that is with an agent, or on its way there: not to be leased to anyone else. */
+export interface Held {
+  readonly template: TemplateLedger;
+  readonly index: number;
+  readonly attempt: number;
+  readonly floor: AgentFloor;
+  readonly class: TaskClass;
+  /** Leased beyond what fits at once; not counted against `free`. */
+  ahead: boolean;
+  /** The lease is durable. */
+  committed: boolean;
+  /** An end was gathered; its commit removes this entry. */
+  ending: boolean;
+  /**
+   * The lease ran out and the task is QUEUED, but the agent is back and still has it: nobody else gets it while that
+   * session lives, and its report is the latest attempt's.
+   */
+  ghost: boolean;
+  /** Phase as last reported, index into PHASE_NAMES. */
+  phase: number;
+}
+
+/** What the dispatcher knows of one agent in this reign. */
+export interface AgentFloor {
+  readonly agent: AgentId;
+  name: string;
+  program: string;
+  hostname: string;
+  root: string;
+  state: SessionState;
+  epoch: number;
+  peer: Peer | null;
+  /** Monotonic ms until which its leases are good. */
+  deadlineMono: number;
+  seenAtWall: number;
+  capacity: Capacity;
+  free: Quantities;
+  /** Credit as last stated. */
+  ahead: number;
+  aheadUsed: number;
+  lastsUntilMono: number | null;
+  readonly held: Set<Held>;
+  /** Ahead leases in order, to be counted when room comes. */
+  readonly aheadQueue: Held[];
+  /** Templates whose definition this session has. */
+  readonly sent: Set<TemplateLedger>;
+  /** Whether a class fits it when idle. */
+  readonly suits: Map<TaskClass, boolean>;
+}
+
+export interface CoreConfig {
+  shard: number;
+  term: number;
+  timeline: number;
+  timing: SessionTiming;
+  infrastructureRetries: number;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  mutations: Mutations;
+}
+
+export interface Core {
+  readonly config: CoreConfig;
+  readonly ledger: Ledger;
+  readonly classes: Classes;
+  readonly held: Map<number, Held>;
+  readonly agents: Map<AgentId, AgentFloor>;
+  readonly peers: Map<Peer, AgentFloor>;
+  /** QUEUED tasks that wait for their backoff, and when each is due. */
+  readonly backing: Set<number>;
+  readonly due: Heap<{ dueMono: number; template: TemplateLedger; index: number }>;
+  /** Submits that are gathered but not committed, by idempotency key. */
+  readonly submitting: Map<string, { bodyHash: string; experiment: ExperimentId; waiters: number[] }>;
+  /** Experiments with an uncommitted decision: nothing of theirs is leased meanwhile. */
+  readonly deciding: Map<ExperimentId, number>;
+  /** Cuts that wait for the journal; the first is being gathered into when it is the only one. */
+  readonly gathered: Cut[];
+  inflight: Cut | null;
+  /** Highest experiment id given, durable or not. */
+  experimentLast: number;
+  epochLast: number;
+  leadUntilMono: number;
+  lastTickMono: number;
+  figures: Figures;
+}
+
+/** Counters of this reign, for /metrics. */
+export interface Figures {
+  leases: number;
+  ends: number;
+  expired: number;
+  stale: number;
+  appends: number;
+}
+
+/** Epochs of a term start above all of earlier terms without a write per session. */
+const EPOCHS_PER_TERM = 2 ** 32;
+
+/** A core over a loaded ledger. Every open lease counts as held until ttl + the leadership lease from now. */
+export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: number, now: Now): Core {
+  const core: Core = {
+    config,
+    ledger,
+    classes: new Classes(),
+    held: new Map(),
+    agents: new Map(),
+    peers: new Map(),
+    backing: new Set(),
+    due: new Heap((a, b) => a.dueMono < b.dueMono),
+    submitting: new Map(),
+    deciding: new Map(),
+    gathered: [],
+    inflight: null,
+    experimentLast: ledger.experimentMax,
+    epochLast: config.term * EPOCHS_PER_TERM,
+    leadUntilMono,
+    lastTickMono: now.mono,
+    figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
+  };
+  restoreFloor(core, now);
+  return core;
+}
+
+/** How long leases found in the journal count as held by an agent that has not been heard of yet. */
+export function graceAfterTakeoverMs(config: CoreConfig): number {
+  return config.timing.ttlMs + LEADERSHIP_LEASE_MS;
+}

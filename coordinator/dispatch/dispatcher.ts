@@ -1,0 +1,195 @@
+/**
+ * The dispatcher as the rest of the coordinator sees it (contract.ts): campaigns for leadership, loads, reigns, and begins
+ * again whenever a reign ends. While it does not lead, whatever needs leadership is refused with `not_leading`.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { AiravataError } from "../../shared/error/error.ts";
+import type { Logger } from "../../shared/log/log.ts";
+import { sessionTiming } from "../../shared/model/constants.ts";
+import type { ExperimentId } from "../../shared/model/ids.ts";
+import type { Clock } from "../../shared/time/clock.ts";
+import type { AgentPeer, AgentSession, Committed, Dispatcher, Leadership } from "./contract.ts";
+import { createCore, type Reply } from "./core.ts";
+import { explainTask } from "./explain.ts";
+import { experimentFromHistory, ledgerFrom } from "./ledger/snapshot.ts";
+import type { LoadedState } from "./load.ts";
+import { NO_MUTATIONS } from "./mutations.ts";
+import { Deposed, type LeadershipPort, type Reign } from "./ports.ts";
+import { Reigning } from "./reigning.ts";
+import { agentViews, coreFigures, experimentView, taskViews } from "./views.ts";
+
+/** Pause before the next campaign after a reign failed, so that a broken database is not hammered. */
+const CAMPAIGN_PAUSE_MS = 200;
+
+export interface DispatcherOptions {
+  leadership: LeadershipPort;
+  clock: Clock;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  log: Logger;
+  ttlMs: number;
+  infrastructureRetries: number;
+  /** History of one ended experiment, to bring it back when somebody retries it; null when there is none. */
+  loadEnded: (id: ExperimentId) => Promise<LoadedState | null>;
+}
+
+/** Starts campaigning at once. */
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const stopping = new AbortController();
+  const watchers = new Set<(committed: Committed) => void>();
+  const leadershipWatchers = new Set<(leadership: Leadership) => void>();
+  let reigning: Reigning | null = null;
+  let detail = "waiting for leadership";
+
+  const announce = (): void => {
+    for (const watcher of leadershipWatchers) watcher(leadership());
+  };
+
+  const leadership = (): Leadership => {
+    const core = reigning?.core;
+    return {
+      leading: reigning !== null,
+      term: core?.config.term ?? 0,
+      timeline: core?.config.timeline ?? 0,
+      seq: core?.ledger.seq ?? 0,
+      detail,
+    };
+  };
+
+  const publish = (committed: Committed): void => {
+    for (const watcher of watchers) {
+      try {
+        watcher(committed);
+      } catch (error) {
+        options.log.error("a watcher of committed batches failed", { error });
+      }
+    }
+  };
+
+  const reignOnce = async (reign: Reign): Promise<string> => {
+    const startedMono = options.clock.mono();
+    const loaded = await reign.load();
+    const ledger = ledgerFrom(loaded);
+    // Loading may have taken longer than the deadline; renew before anyone is welcomed.
+    const untilMono = await reign.renew();
+    const { shard, term, timeline } = reign;
+    const { random, infrastructureRetries } = options;
+    const timing = sessionTiming(options.ttlMs);
+    const config = { shard, term, timeline, timing, infrastructureRetries, random, mutations: NO_MUTATIONS };
+    const now = { mono: options.clock.mono(), wall: options.clock.wall() };
+    const core = createCore(config, ledger, untilMono, now);
+    reigning = new Reigning({ reign, core, clock: options.clock, log: options.log, committed: publish });
+    detail = `leading since ${new Date(now.wall).toISOString()}`;
+    options.log.info("leading", { term, seq: ledger.seq, loaded_ms: Math.round(options.clock.mono() - startedMono) });
+    announce();
+    return await reigning.ended;
+  };
+
+  const run = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      let reign: Reign;
+      try {
+        reign = await options.leadership.campaign(stopping.signal);
+      } catch (error) {
+        if (stopping.signal.aborted) return;
+        options.log.error("the campaign for leadership failed", { error });
+        await sleep(CAMPAIGN_PAUSE_MS);
+        continue;
+      }
+      try {
+        const reason = await reignOnce(reign);
+        options.log.warn("stopped leading", { term: reign.term, reason });
+        detail = `not leading: ${reason}`;
+      } catch (error) {
+        options.log.error("the state could not be loaded", { term: reign.term, error });
+        detail = `the state could not be loaded: ${error instanceof Error ? error.message : String(error)}`;
+      }
+      reigning = null;
+      announce();
+      await reign.resign();
+      if (!stopping.signal.aborted) await sleep(CAMPAIGN_PAUSE_MS);
+    }
+  };
+  const running = run();
+
+  const lead = (): Reigning => {
+    if (reigning === null) throw notLeading(detail);
+    return reigning;
+  };
+
+  return {
+    leadership,
+    submit: async (submit) => {
+      const reply = accepted(await lead().request((request) => ({ type: "submit", request, submit })));
+      if (!("ok" in reply) || reply.ok !== "submitted") throw new Error("a submit was answered with something else");
+      return { experiment: reply.experiment, replayed: reply.replayed };
+    },
+    decide: async (decision) => {
+      if (!lead().core.ledger.experiments.has(decision.experiment)) await revive(decision.experiment);
+      const reply = accepted(await lead().request((request) => ({ type: "decide", request, decision })));
+      if (!("ok" in reply) || reply.ok !== "decided") throw new Error("a decision was answered with something else");
+      return { affected: reply.affected };
+    },
+    attach: (hello, peer) => {
+      if (reigning === null) return refuseSession(peer, detail);
+      return attachSession(reigning, hello, peer);
+    },
+    drain: (agent, reason) => lead().handle({ type: "drain", agent, reason }),
+    experiment: (id) => {
+      const experiment = reigning?.core.ledger.experiments.get(id);
+      return experiment && experimentView(experiment);
+    },
+    tasks: (id, template, from, to) => (reigning ? taskViews(reigning.core, id, template, from, to) : []),
+    explain: (id, template, index) => (reigning ? explainTask(reigning.core, id, template, index, reigning.now()) : []),
+    agents: () => (reigning ? agentViews(reigning.core, reigning.now()) : []),
+    figures: () => (reigning ? coreFigures(reigning.core) : {}),
+    subscribe: (listener) => listen(watchers, listener),
+    onLeadership: (listener) => listen(leadershipWatchers, listener),
+    stop: async () => {
+      stopping.abort();
+      await reigning?.close("this coordinator is stopping");
+      await running;
+    },
+  };
+
+  async function revive(id: ExperimentId): Promise<void> {
+    const loaded = await options.loadEnded(id);
+    const experiment = loaded && experimentFromHistory(loaded, id);
+    if (experiment) lead().handle({ type: "revive", experiment });
+  }
+}
+
+function listen<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function notLeading(detail: string): AiravataError {
+  return new AiravataError("not_leading", `This coordinator does not lead (${detail}); try again in a few seconds.`);
+}
+
+/** Turns a refused or unanswered request into its error. */
+function accepted(reply: Reply | Error): Reply {
+  if (reply instanceof Deposed) {
+    const message = "This coordinator stopped leading before the request was durable; send it again with the same key.";
+    throw new AiravataError("not_leading", message, { cause: reply });
+  }
+  if (reply instanceof Error) throw reply;
+  if ("error" in reply) throw new AiravataError(reply.error, reply.message);
+  return reply;
+}
+
+function refuseSession(peer: AgentPeer, detail: string): AgentSession {
+  peer.send({ type: "error", code: "not_leading", message: `not leading: ${detail}`, reaction: "reconnect" });
+  peer.close("not leading");
+  return { receive: () => {}, disconnected: () => {} };
+}
+
+function attachSession(reigning: Reigning, hello: Parameters<Dispatcher["attach"]>[0], agent: AgentPeer): AgentSession {
+  const peer = reigning.connect(agent);
+  reigning.handle({ type: "hello", peer, hello });
+  return {
+    receive: (message) => reigning.handle({ type: "message", peer, message }),
+    disconnected: () => reigning.disconnect(peer),
+  };
+}

@@ -1,0 +1,217 @@
+/**
+ * Ends of attempts: which reports count, what they do to the task, and what the agent is told. A report counts while its
+ * attempt is the latest given for the task, whatever session brings it; it is refused by name otherwise.
+ */
+import { Blame, Charge, chargeFor, Disposition, Outcome, retryCause } from "../../shared/model/attempt.ts";
+import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
+import type { AttemptGroup, EndGroup, ToAgent } from "../../shared/protocol/messages.ts";
+import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
+import { backoffMs } from "./floor/backoff.ts";
+import { observeRunTime } from "./floor/classes.ts";
+import { type Ack, currentCut, deltaOf, type GatheredEnd, gatherEnd } from "./floor/gather.ts";
+import { releaseChildren } from "./ledger/edges.ts";
+import { CANCELING, isMarked, stateOf, type TemplateLedger, taskName } from "./ledger/ledger.ts";
+import type { Now } from "./ports.ts";
+
+/** Retries of the user's budget stop counting where tries do (one byte). */
+const USER_RETRIES_MAX = 250;
+
+/** Takes a frame of reports from an agent. */
+export function onEnded(
+  core: Core,
+  peer: Peer,
+  floor: AgentFloor,
+  groups: EndGroup[],
+  now: Now,
+  effects: Effect[],
+): void {
+  for (const group of groups) {
+    const template = core.ledger.experiments.get(group.experiment)?.templates[group.template];
+    if (!template) {
+      onUnknownExperiment(core, peer, group, effects);
+      continue;
+    }
+    const accepted = emptyGroup(group);
+    for (let i = 0; i < group.indexes.length; i++) {
+      const index = group.indexes[i] as number;
+      const attempt = group.attempts[i] as number;
+      const held = index < template.count ? core.held.get(template.base + index) : undefined;
+      if (held && held.attempt === attempt && held.committed && held.floor === floor) {
+        if (!held.ending) acceptReport(core, held, group, i, now);
+        else if (core.config.mutations.duplicateCounted) deltaOf(currentCut(core), group.experiment).completed++;
+      } else {
+        const verdict = judge(core, template, index, attempt, held);
+        if (verdict.answer === "accept")
+          acceptReport(core, lateHeld(core, template, index, attempt, floor), group, i, now);
+        else if (verdict.answer === "refuse") {
+          core.figures.stale++;
+          const { code, message } = verdict;
+          answer(core, { peer, group: oneOf(group, i), refused: { code, message } }, effects);
+          continue;
+        } else if (core.config.mutations.duplicateCounted) deltaOf(currentCut(core), group.experiment).completed++;
+      }
+      accepted.indexes.push(index);
+      accepted.attempts.push(attempt);
+    }
+    if (accepted.indexes.length > 0) answer(core, { peer, group: accepted, refused: null }, effects);
+  }
+}
+
+/**
+ * Answered when everything gathered so far is durable: that covers duplicates of what is under way, and refusals that
+ * rest on a lease which might still be rolled back.
+ */
+function answer(core: Core, ack: Ack, effects: Effect[]): void {
+  const last = core.gathered.at(-1) ?? core.inflight;
+  if (!last || core.config.mutations.acknowledgeBeforeCommit) effects.push(ackEffect(ack));
+  else last.acks.push(ack);
+}
+
+/** The message that lets an agent forget a report. */
+export function ackEffect({ peer, group, refused }: Ack): Effect {
+  const message: Extract<ToAgent, { type: "ack" }> =
+    refused === null
+      ? { type: "ack", groups: [group] }
+      : { type: "ack", groups: [], refused: [{ group, code: refused.code, message: refused.message }] };
+  return { type: "send", peer, message };
+}
+
+type Verdict = { answer: "accept" | "duplicate" } | { answer: "refuse"; code: string; message: string };
+
+/** What to do with a report that is not simply the running attempt of a held task. */
+function judge(core: Core, template: TemplateLedger, index: number, attempt: number, held: Held | undefined): Verdict {
+  const state = stateOf(template, index);
+  const latest = Math.max(template.attempts[index] as number, held?.attempt ?? 0);
+  const name = taskName(template, index);
+  if (attempt > latest || index >= template.count) {
+    const message = `attempt ${attempt} of task ${name} was never given; the latest is ${latest}`;
+    return { answer: "refuse", code: "attempt_unknown", message };
+  }
+  if (attempt < latest) {
+    if (core.config.mutations.fenceForgotten && state === TaskState.LEASED && held?.committed && !held.ending) {
+      return { answer: "accept" };
+    }
+    const message = `attempt ${attempt} of task ${name} was superseded by attempt ${latest}`;
+    return { answer: "refuse", code: "attempt_superseded", message };
+  }
+  if (state === TaskState.COMPLETED || state === TaskState.FAILED) return { answer: "duplicate" };
+  if (held?.ending) return { answer: "duplicate" };
+  if (state !== TaskState.QUEUED && state !== TaskState.LEASED) {
+    const message = `task ${name} is ${TASK_STATE_NAMES[state]} but must be LEASED or QUEUED to report output`;
+    return { answer: "refuse", code: "task_ended", message };
+  }
+  return held && !held.committed ? { answer: "duplicate" } : { answer: "accept" };
+}
+
+/** The entry of a late report: what is held of the task (by a ghost, or after a change of session), or a passing one. */
+function lateHeld(core: Core, template: TemplateLedger, index: number, attempt: number, floor: AgentFloor): Held {
+  const held = core.held.get(template.base + index);
+  if (held && (held.attempt === attempt || core.config.mutations.fenceForgotten)) return held;
+  const passing: Held = {
+    template,
+    index,
+    attempt,
+    floor,
+    class: core.classes.queueOf(template).class,
+    ahead: true,
+    committed: true,
+    ending: true,
+    ghost: true,
+    phase: 0,
+  };
+  // Nobody may lease it while the report is on its way into the journal.
+  core.held.set(template.base + index, passing);
+  return passing;
+}
+
+function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: Now): void {
+  const outcome = group.outcomes[i] as Outcome;
+  const blame = (group.blames[i] ?? Blame.AGENT) as Blame;
+  const startedAtMs = group.startedAtMs[i] as number;
+  const endedAtMs = group.endedAtMs[i] as number;
+  const end = decideEnd(core, held, outcome, blame, now);
+  end.exitCode = group.exitCodes[i] as number;
+  end.signal = group.signals[i] as number;
+  end.startedAtMs = startedAtMs;
+  end.endedAtMs = endedAtMs;
+  end.cpuMs = group.cpuMs[i] as number;
+  end.memoryMaxBytes = group.memoryMaxBytes[i] as number;
+  end.tail = group.tails?.[i];
+  end.detail = group.details?.[i];
+  gatherEnd(core, held, end);
+  core.figures.ends++;
+  if (outcome === Outcome.COMPLETED) {
+    observeRunTime(held.class, Math.max(0, endedAtMs - startedAtMs));
+    if (core.config.mutations.childBeforeCommit) {
+      releaseChildren(held.template, held.index, (child, index) => core.classes.offer(child, index));
+    }
+  }
+}
+
+/** Disposition, charge and backoff of an end; the figures of the attempt are filled in by whoever knows them. */
+export function decideEnd(core: Core, held: Held, outcome: Outcome, blame: Blame, now: Now): GatheredEnd {
+  const { template, index } = held;
+  const charge = chargeFor(outcome, blame);
+  const end: GatheredEnd = {
+    disposition: Disposition.FINAL,
+    outcome,
+    blame,
+    charge,
+    exitCode: -1,
+    signal: 0,
+    notBeforeMs: 0,
+    startedAtMs: 0,
+    endedAtMs: 0,
+    cpuMs: 0,
+    memoryMaxBytes: 0,
+    tail: undefined,
+    detail: undefined,
+  };
+  if (outcome === Outcome.COMPLETED || outcome === Outcome.CANCELED) return end;
+  if (isMarked(template, index, CANCELING)) {
+    end.outcome = Outcome.CANCELED;
+    end.charge = Charge.NONE;
+    return end;
+  }
+  if (charge === Charge.NONE) {
+    end.disposition = Disposition.REQUEUE;
+    return end;
+  }
+  const tries = charge === Charge.USER ? template.triedUser : template.triedInfrastructure;
+  const tried = (tries[index] as number) + 1;
+  if (!mayTryAgain(core, template, blame, charge, tried)) {
+    end.outcome = Outcome.FAILED;
+    return end;
+  }
+  end.disposition = Disposition.REQUEUE;
+  end.notBeforeMs = now.wall + backoffMs(tried, core.config.random);
+  return end;
+}
+
+function mayTryAgain(core: Core, template: TemplateLedger, blame: Blame, charge: Charge, tried: number): boolean {
+  if (charge === Charge.INFRASTRUCTURE) return tried <= core.config.infrastructureRetries;
+  const { max, on } = template.definition.retries;
+  const cause = retryCause(blame);
+  return cause !== undefined && on.includes(cause) && tried <= Math.min(max, USER_RETRIES_MAX);
+}
+
+function emptyGroup(group: AttemptGroup): AttemptGroup {
+  return { experiment: group.experiment, template: group.template, indexes: [], attempts: [] };
+}
+
+function oneOf(group: AttemptGroup, i: number): AttemptGroup {
+  const { experiment, template, indexes, attempts } = group;
+  return { experiment, template, indexes: [indexes[i] as number], attempts: [attempts[i] as number] };
+}
+
+/** Only ended experiments leave memory, so whatever is reported about one was counted long ago or is stale. */
+function onUnknownExperiment(core: Core, peer: Peer, group: EndGroup, effects: Effect[]): void {
+  const known = group.experiment <= core.ledger.experimentMax;
+  core.figures.stale += group.indexes.length;
+  const { experiment, template, indexes, attempts } = group;
+  const code = known ? "task_ended" : "attempt_unknown";
+  const message = known
+    ? `experiment ${experiment} has ended; nothing more is counted for it`
+    : `experiment ${experiment} is not known here; the newest is ${core.ledger.experimentMax}`;
+  answer(core, { peer, group: { experiment, template, indexes, attempts }, refused: { code, message } }, effects);
+}

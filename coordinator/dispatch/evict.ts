@@ -1,0 +1,30 @@
+/**
+ * Which ended experiments leave memory. They are read from the journal afterwards; a decision about one brings it back.
+ * Only what a checkpoint has folded may go.
+ */
+import type { Core } from "./core.ts";
+
+/** Ended experiments kept for quick answers. */
+const ENDED_KEPT = 1_000;
+/** And their tasks in all: 7 bytes each, so 14 MB. */
+const ENDED_TASKS_KEPT = 2_000_000;
+/** Idempotency keys are remembered for a day. */
+const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
+
+/** Drops the oldest ended experiments beyond the bounds, and idempotency keys older than a day. */
+export function evictEnded(core: Core, wallMs: number): void {
+  const ended = [...core.ledger.experiments.values()].filter((experiment) => experiment.endedAtMs !== null);
+  ended.sort((a, b) => (b.endedAtMs as number) - (a.endedAtMs as number));
+  let tasks = 0;
+  ended.forEach((experiment, position) => {
+    for (const template of experiment.templates) tasks += template.count;
+    if (position < ENDED_KEPT && tasks <= ENDED_TASKS_KEPT) return;
+    const clean = !experiment.dirty && experiment.templates.every((template) => !template.dirty.includes(1));
+    if (!clean || core.deciding.has(experiment.id)) return;
+    core.ledger.experiments.delete(experiment.id);
+    core.classes.forget(experiment.templates);
+  });
+  for (const [key, { atMs }] of core.ledger.idempotency) {
+    if (wallMs - atMs > IDEMPOTENCY_KEPT_MS) core.ledger.idempotency.delete(key);
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * "Why is it not running?" answered from recorded facts: the task's state, its parents, its backoff, and for every agent
+ * what is missing. Computed when asked; nothing is logged per decision.
+ */
+import type { ExperimentId } from "../../shared/model/ids.ts";
+import { misfits } from "../../shared/model/requirement.ts";
+import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
+import type { Reason } from "./contract.ts";
+import type { AgentFloor, Core } from "./core.ts";
+import type { TaskClass } from "./floor/classes.ts";
+import { BECAUSE, CANCELING, isMarked, stateOf, type TemplateLedger, taskName, templateAt } from "./ledger/ledger.ts";
+import { lastsLongEnough } from "./placement.ts";
+import type { Now } from "./ports.ts";
+
+/** Agents whose misfits are listed one by one. */
+const AGENTS_LISTED_MAX = 20;
+
+/** Reasons, most important first; empty when the experiment or task is not in memory. */
+export function explainTask(core: Core, id: ExperimentId, ordinal: number, index: number, now: Now): Reason[] {
+  const template = core.ledger.experiments.get(id)?.templates[ordinal];
+  if (!template || index < 0 || index >= template.count) return [];
+  switch (stateOf(template, index)) {
+    case TaskState.WAITING:
+      return [...pausedReason(template), ...waitingReasons(template, index)];
+    case TaskState.QUEUED:
+      return queuedReasons(core, template, index, now);
+    case TaskState.LEASED:
+      return leasedReasons(core, template, index, now);
+    default:
+      return endedReasons(template, index);
+  }
+}
+
+function pausedReason(template: TemplateLedger): Reason[] {
+  const { experiment } = template;
+  if (!experiment.paused) return [];
+  const message = `Experiment ${experiment.id} is PAUSED; resume it with "airavata experiment resume ${experiment.id}".`;
+  return [{ code: "paused", message }];
+}
+
+function waitingReasons(template: TemplateLedger, index: number): Reason[] {
+  const reasons: Reason[] = [];
+  for (const ordinal of template.definition.foreach) {
+    const parent = templateAt(template.experiment, ordinal);
+    const state = stateOf(parent, index);
+    if (state === TaskState.COMPLETED) continue;
+    const message = `It needs task ${taskName(parent, index)}, which is ${TASK_STATE_NAMES[state]}.`;
+    reasons.push({ code: "waiting_for_task", message, data: { task: taskName(parent, index) } });
+  }
+  for (const ordinal of template.definition.needs) {
+    const parent = templateAt(template.experiment, ordinal);
+    const missing = parent.count - (parent.counts[TaskState.COMPLETED] as number);
+    if (missing === 0) continue;
+    const message = `It needs all ${parent.count} tasks of ${parent.definition.name}; ${missing} have not completed.`;
+    reasons.push({ code: "waiting_for_template", message, data: { template: parent.definition.name, missing } });
+  }
+  return reasons;
+}
+
+function queuedReasons(core: Core, template: TemplateLedger, index: number, now: Now): Reason[] {
+  const reasons = pausedReason(template);
+  const held = core.held.get(template.base + index);
+  if (held?.ghost) {
+    const message = `${held.floor.name} still runs attempt ${held.attempt}, whose lease ran out; its result will count.`;
+    reasons.push({ code: "still_running", message, data: { agent: held.floor.agent } });
+    return reasons;
+  }
+  const notBefore = template.notBefore.get(index);
+  if (notBefore !== undefined && core.backing.has(template.base + index)) {
+    const tried = `${template.triedUser[index]} of ${template.definition.retries.max + 1} tries used`;
+    const message = `It is tried again not before ${new Date(notBefore).toISOString()} (${tried}).`;
+    reasons.push({ code: "backoff", message, data: { not_before: new Date(notBefore).toISOString() } });
+  }
+  reasons.push(...agentReasons(core, core.classes.queueOf(template).class, template, now));
+  return reasons;
+}
+
+function agentReasons(core: Core, taskClass: TaskClass, template: TemplateLedger, now: Now): Reason[] {
+  const connected = [...core.peers.values()];
+  if (connected.length === 0) {
+    return [{ code: "no_agents", message: 'No agent is connected; start one with "airavata agent".' }];
+  }
+  const reasons: Reason[] = [];
+  let busy = 0;
+  for (const floor of connected) {
+    const reason = agentReason(floor, taskClass, now);
+    if (reason === null) busy++;
+    else if (reasons.length < AGENTS_LISTED_MAX) reasons.push(reason);
+  }
+  if (busy > 0) {
+    const message =
+      `${busy} of ${connected.length} agents can run it and have no room now; ` +
+      `it waits its turn behind work of higher priority or age (priority ${template.experiment.priority}).`;
+    reasons.unshift({ code: "agents_busy", message, data: { agents: busy } });
+  }
+  return reasons;
+}
+
+/** Why this agent cannot take a task of the class; null when it only has no room now. */
+function agentReason(floor: AgentFloor, taskClass: TaskClass, now: Now): Reason | null {
+  const data = { agent: floor.agent };
+  if (floor.state !== "READY") {
+    return { code: "agent_draining", message: `${floor.name} is ${floor.state} and takes nothing new.`, data };
+  }
+  if (taskClass.root !== null && taskClass.root !== floor.root) {
+    const message = `${floor.name} does not see the outputs that the task reads: they are on root ${taskClass.root}.`;
+    return { code: "other_root", message, data };
+  }
+  const missing = misfits(taskClass.requirement, floor.capacity);
+  if (missing.length > 0) {
+    const parts = missing.map(({ what, needed, available }) => `${what} ${needed} needed, ${available} there`);
+    return {
+      code: "does_not_fit",
+      message: `${floor.name} is too small: ${parts.join("; ")}.`,
+      data: { ...data, missing },
+    };
+  }
+  if (!lastsLongEnough(floor, taskClass, now)) {
+    const left = Math.max(0, Math.round(((floor.lastsUntilMono ?? 0) - now.mono) / 1000));
+    const message = `${floor.name} lives ${left} s more, the task may take ${taskClass.requirement.wallSeconds} s.`;
+    return { code: "not_enough_time", message, data };
+  }
+  return null;
+}
+
+function leasedReasons(core: Core, template: TemplateLedger, index: number, now: Now): Reason[] {
+  const held = core.held.get(template.base + index);
+  const lease = template.leases.get(index);
+  const floor = lease && core.agents.get(lease.agent);
+  const name = floor?.name ?? `agent ${lease?.agent}`;
+  const reasons: Reason[] = [];
+  if (isMarked(template, index, CANCELING)) {
+    reasons.push({ code: "canceling", message: `It was canceled; ${name} has been told to end it.` });
+  }
+  if (floor && floor.peer === null) {
+    const left = Math.round((floor.deadlineMono - now.mono) / 1000);
+    const waits = template.experiment.definition.onDisconnect === "wait";
+    const message =
+      left > 0
+        ? `${name} is not connected; its lease runs out in ${left} s.`
+        : `${name} is lost; ${waits ? "the experiment waits for it (on_disconnect: wait)" : "the task is being taken back"}.`;
+    reasons.push({ code: "agent_away", message, data: { agent: floor.agent } });
+  }
+  const since = lease ? new Date(lease.sinceMs).toISOString() : "unknown";
+  const how = held?.ahead ? "holds it for when room comes" : "has it";
+  reasons.push({ code: "leased", message: `${name} ${how} as attempt ${template.attempts[index]} since ${since}.` });
+  return reasons;
+}
+
+function endedReasons(template: TemplateLedger, index: number): Reason[] {
+  const state = stateOf(template, index);
+  if (state === TaskState.COMPLETED) {
+    return [{ code: "completed", message: `Attempt ${template.attempts[index]} completed and counts.` }];
+  }
+  if (state === TaskState.CANCELED) {
+    const message = isMarked(template, index, BECAUSE)
+      ? "It was canceled because tasks that it depends on, or too many others, failed; retrying those reopens it."
+      : "It was canceled by a person.";
+    return [{ code: isMarked(template, index, BECAUSE) ? "dependency" : "canceled", message }];
+  }
+  const tried = `${template.triedUser[index]} tries of its own budget, ${template.triedInfrastructure[index]} of the site's`;
+  return [{ code: "failed", message: `It failed for good after ${tried}; its attempts say why.` }];
+}

@@ -1,0 +1,36 @@
+/**
+ * Waiting before the next try: uniform(½, 1) × min(300 s, 1 s × 2^(n−1)) after try n. The time stands in the journal on
+ * the wall clock; in memory it is counted on the monotonic one, so that a clock that jumps neither hurries nor holds it.
+ */
+import { BACKOFF_BASE_MS, BACKOFF_CAP_MS } from "../../../shared/model/constants.ts";
+import type { Core } from "../core.ts";
+import type { TemplateLedger } from "../ledger/ledger.ts";
+import type { Now } from "../ports.ts";
+import { offerAgain } from "./hold.ts";
+
+/** Delay in ms after try number `tried` (from 1). */
+export function backoffMs(tried: number, random: () => number): number {
+  const full = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (Math.max(1, tried) - 1));
+  return Math.round(full * (0.5 + random() / 2));
+}
+
+/** Takes a QUEUED task out of reach until its time, or offers it at once when that has come. */
+export function backOff(core: Core, template: TemplateLedger, index: number, now: Now): void {
+  const notBefore = template.notBefore.get(index);
+  const delay = notBefore === undefined ? 0 : Math.min(notBefore - now.wall, BACKOFF_CAP_MS);
+  if (delay <= 0) {
+    core.backing.delete(template.base + index);
+    offerAgain(core, template, index);
+    return;
+  }
+  core.backing.add(template.base + index);
+  core.due.push({ dueMono: now.mono + delay, template, index });
+}
+
+/** Offers every task whose time has come. */
+export function releaseDue(core: Core, now: Now): void {
+  for (let next = core.due.top(); next && next.dueMono <= now.mono; next = core.due.top()) {
+    core.due.pop();
+    if (core.backing.delete(next.template.base + next.index)) offerAgain(core, next.template, next.index);
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Agent sessions: hello, renewal, credit, drain, loss. All leases of a session live or run out together; nothing here is
+ * ever written to the journal but the ends of what was lost.
+ */
+import { Blame, Outcome } from "../../shared/model/attempt.ts";
+import { KILL_GRACE_MS } from "../../shared/model/constants.ts";
+import { isFinal, TaskState } from "../../shared/model/states.ts";
+import type { AttemptGroup, FromAgent, HeldGroup } from "../../shared/protocol/messages.ts";
+import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
+import { decideEnd } from "./ends.ts";
+import { gatherEnd } from "./floor/gather.ts";
+import { floorOf, hold, letGo, offerAgain, recharge } from "./floor/hold.ts";
+import { CANCELING, isMarked, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
+import type { Now } from "./ports.ts";
+
+type Hello = Extract<FromAgent, { type: "hello" }>;
+
+/** Phase of a held attempt in hello: ended, its report still to come. */
+const HELD_ENDED = 2;
+
+/** Registers a session: a new epoch; settles what the agent still has against what the ledger says. */
+export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects: Effect[]): void {
+  const { timing } = core.config;
+  const floor = floorOf(core, hello.agent, hello.root, now.mono + timing.ttlMs);
+  if (floor.peer !== null) {
+    core.peers.delete(floor.peer);
+    effects.push({ type: "close", peer: floor.peer, reason: `agent ${hello.name} opened another session` });
+  }
+  floor.name = hello.name;
+  floor.program = hello.program;
+  floor.hostname = hello.hostname;
+  floor.root = hello.root;
+  floor.state = hello.draining ? "DRAINING" : "READY";
+  floor.epoch = ++core.epochLast;
+  floor.peer = peer;
+  floor.deadlineMono = now.mono + timing.ttlMs;
+  floor.seenAtWall = now.wall;
+  floor.ahead = 0;
+  floor.lastsUntilMono = hello.lastsMs === null ? null : now.mono + hello.lastsMs;
+  floor.sent.clear();
+  core.peers.set(peer, floor);
+  const kept = new Set<Held>();
+  const superseded: AttemptGroup[] = [];
+  for (const group of hello.held) settleHeld(core, floor, group, kept, superseded);
+  for (const held of [...floor.held]) if (!kept.has(held)) forgetUnheld(core, held, now);
+  recharge(floor, hello.capacity);
+  const { epoch } = floor;
+  effects.push({
+    type: "send",
+    peer,
+    message: { type: "welcome", epoch, timeline: core.config.timeline, ttlMs: timing.ttlMs, superseded },
+  });
+  sendCancels(floor, [...kept], "it was canceled", effects);
+}
+
+/** Sorts one group of what the agent holds into kept and superseded. */
+function settleHeld(
+  core: Core,
+  floor: AgentFloor,
+  group: HeldGroup,
+  kept: Set<Held>,
+  superseded: AttemptGroup[],
+): void {
+  const template = core.ledger.experiments.get(group.experiment)?.templates[group.template];
+  const lost: AttemptGroup = { experiment: group.experiment, template: group.template, indexes: [], attempts: [] };
+  for (let i = 0; i < group.indexes.length; i++) {
+    const index = group.indexes[i] as number;
+    const attempt = group.attempts[i] as number;
+    const held = template && index < template.count ? stillHeld(core, floor, template, index, attempt) : undefined;
+    if (held) {
+      held.phase = group.phases[i] === 0 ? 0 : 3;
+      kept.add(held);
+    } else if (group.phases[i] !== HELD_ENDED) {
+      // What has ended is reported next and answered by name; everything else is over for this agent.
+      lost.indexes.push(index);
+      lost.attempts.push(attempt);
+    }
+  }
+  if (lost.indexes.length > 0) superseded.push(lost);
+}
+
+/** The entry of an attempt that this agent may go on with; a lease that ran out is picked up again as a ghost. */
+function stillHeld(
+  core: Core,
+  floor: AgentFloor,
+  template: TemplateLedger,
+  index: number,
+  attempt: number,
+): Held | undefined {
+  if (attempt !== template.attempts[index]) return undefined;
+  const state = stateOf(template, index);
+  const known = core.held.get(template.base + index);
+  if (known) {
+    if (known.attempt !== attempt || known.floor !== floor) return undefined;
+    if (known.ending && known.ghost && !floor.held.has(known)) return undefined;
+    return known;
+  }
+  if (state !== TaskState.QUEUED) return undefined;
+  const ghost: Held = {
+    template,
+    index,
+    attempt,
+    floor,
+    class: core.classes.queueOf(template).class,
+    ahead: false,
+    committed: true,
+    ending: false,
+    ghost: true,
+    phase: 3,
+  };
+  hold(core, ghost);
+  return ghost;
+}
+
+/** A lease of this agent that its hello does not name: it never arrived, or its state is gone. */
+function forgetUnheld(core: Core, held: Held, now: Now): void {
+  if (held.ending) return;
+  // Not durable yet: the commit finds another epoch and gives it back.
+  if (!held.committed) return;
+  if (held.ghost) {
+    letGo(core, held);
+    offerAgain(core, held.template, held.index);
+    return;
+  }
+  giveBack(core, held, Outcome.LOST, Blame.NOT_HELD, now);
+}
+
+/** Ends an attempt that its agent did not report. */
+export function giveBack(core: Core, held: Held, outcome: Outcome, blame: Blame, now: Now): void {
+  const end = decideEnd(core, held, outcome, blame, now);
+  end.endedAtMs = now.wall;
+  gatherEnd(core, held, end);
+}
+
+/** Asks an agent to end those of `held` that were canceled. */
+export function sendCancels(floor: AgentFloor, held: Held[], reason: string, effects: Effect[]): void {
+  if (floor.peer === null) return;
+  const groups = new Map<TemplateLedger, AttemptGroup>();
+  for (const entry of held) {
+    const canceled = isMarked(entry.template, entry.index, CANCELING) || isFinal(stateOf(entry.template, entry.index));
+    if (!canceled || entry.ending) continue;
+    let group = groups.get(entry.template);
+    if (!group) {
+      const { experiment, ordinal } = entry.template;
+      group = { experiment: experiment.id, template: ordinal, indexes: [], attempts: [] };
+      groups.set(entry.template, group);
+    }
+    group.indexes.push(entry.index);
+    group.attempts.push(entry.attempt);
+  }
+  if (groups.size === 0) return;
+  const message = { type: "cancel" as const, groups: [...groups.values()], graceMs: KILL_GRACE_MS, reason };
+  effects.push({ type: "send", peer: floor.peer, message });
+}
+
+/** Extends every session by a stall of this process: nobody is lost because we slept. */
+export function extendSessions(core: Core, gapMs: number): void {
+  for (const floor of core.agents.values()) floor.deadlineMono += gapMs;
+}
+
+/** Takes back the leases of sessions that ran out. */
+export function expireSessions(core: Core, now: Now, effects: Effect[]): void {
+  for (const floor of core.agents.values()) {
+    if (floor.deadlineMono > now.mono || (floor.peer === null && floor.held.size === 0)) continue;
+    if (floor.peer !== null) {
+      core.peers.delete(floor.peer);
+      effects.push({ type: "close", peer: floor.peer, reason: "the session was not renewed in time" });
+      floor.peer = null;
+    }
+    floor.state = floor.state === "GONE" ? "GONE" : "LOST";
+    for (const held of [...floor.held]) loseHeld(core, held, now);
+  }
+}
+
+function loseHeld(core: Core, held: Held, now: Now): void {
+  if (held.ending || !held.committed) return;
+  if (held.ghost) {
+    letGo(core, held);
+    offerAgain(core, held.template, held.index);
+    return;
+  }
+  // `wait`: the work is kept for its agent, however long that is away; explain says so.
+  if (held.template.experiment.definition.onDisconnect === "wait" && !isMarked(held.template, held.index, CANCELING))
+    return;
+  core.figures.expired++;
+  giveBack(core, held, Outcome.LOST, Blame.AGENT_LOST, now);
+}
