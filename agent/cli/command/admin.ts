@@ -1,0 +1,92 @@
+/** `airavata auth status` and `airavata admin check`: who one is to the server, and whether the server is well. */
+import type { Command } from "commander";
+import { AiravataError } from "../../../shared/error/error.ts";
+import { Exit, exitForStatus } from "../../../shared/error/exit.ts";
+import { humanDuration } from "../format.ts";
+import { type Invocation, printJson } from "../invocation.ts";
+import { renderFields, renderTable } from "../table.ts";
+import { addCommand, addGroup, type Bind } from "./tree.ts";
+
+export function addAdminCommands(program: Command, bind: Bind): void {
+  const auth = addGroup(program, "auth", "who you are to the server");
+  addCommand(
+    auth,
+    { usage: "status", description: "show the server and who you are to it", examples: ["auth status"] },
+    bind,
+    authStatus,
+  );
+  const admin = addGroup(program, "admin", "look after an installation");
+  addCommand(
+    admin,
+    {
+      usage: "check",
+      description: "ask the server whether all is well",
+      examples: ["admin check", "admin check --json"],
+    },
+    bind,
+    check,
+  );
+}
+
+async function authStatus(invocation: Invocation): Promise<undefined> {
+  const { client, localDataDir } = await invocation.connect();
+  const user = await client.call("currentUser", {});
+  const server = { url: client.server, data_dir: localDataDir ?? null };
+  if (invocation.json) return printJson(invocation, { server, user }) as undefined;
+  invocation.out.write(
+    renderFields(
+      [
+        ["server", client.server],
+        ["found by", localDataDir === undefined ? invocation.settings.origin.server : `the stack in ${localDataDir}`],
+        ["logged in as", `${user.name} (${user.kind.replaceAll("_", " ")})`],
+      ],
+      invocation.out,
+    ),
+  );
+}
+
+interface Check {
+  check: string;
+  ok: boolean;
+  detail: string;
+  /** Exit code that its failure stands for. */
+  exit: number;
+}
+
+/** Exit 0 when all is well, else the code of the first thing that is not. */
+async function check(invocation: Invocation): Promise<number> {
+  const { client } = await invocation.connect();
+  const checks: Check[] = [];
+  const look = async (name: string, ask: () => Promise<string>): Promise<void> => {
+    try {
+      checks.push({ check: name, ok: true, detail: await ask(), exit: Exit.DONE });
+    } catch (error) {
+      const { status, message } = error as { status?: unknown; message: string };
+      if (!(error instanceof AiravataError) && typeof status !== "number") throw error;
+      checks.push({ check: name, ok: false, detail: message, exit: exitForStatus(status as number) });
+    }
+  };
+  await look("server", async () => `version ${(await client.call("health", {})).version} at ${client.server}`);
+  await look("database", async () => {
+    const { latency_seconds } = await client.call("healthDatabase", {});
+    return `answers in ${humanDuration(latency_seconds)}`;
+  });
+  await look("dispatcher", async () => (await client.call("healthReady", {})).detail);
+  await look("token", async () => `accepted as ${(await client.call("currentUser", {})).name}`);
+  const failed = checks.find((entry) => !entry.ok);
+  if (invocation.json) {
+    printJson(invocation, {
+      ok: failed === undefined,
+      checks: checks.map(({ check, ok, detail }) => ({ check, ok, detail })),
+    });
+  } else {
+    const { out } = invocation;
+    const columns = [
+      { title: "CHECK", value: (entry: Check) => entry.check, whole: true },
+      { title: "RESULT", value: (entry: Check) => (entry.ok ? "ok" : "failed"), whole: true },
+      { title: "DETAIL", value: (entry: Check) => entry.detail },
+    ];
+    out.write(renderTable(columns, checks, out, ""));
+  }
+  return failed?.exit ?? Exit.DONE;
+}

@@ -1,0 +1,106 @@
+/** `airavata agent`: one agent in the foreground; and `agent list|show|drain`, which look at the enrolled ones. */
+import type { Command } from "commander";
+import type { Agent } from "../../../shared/api/agent.ts";
+import { humanBytes, humanDuration, humanTime } from "../format.ts";
+import { type Invocation, printJson } from "../invocation.ts";
+import { agentNumber } from "../name.ts";
+import { collectPages, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
+import { type Column, renderFields, renderTable } from "../table.ts";
+import { addCommand, type Bind, wholeNumber } from "./tree.ts";
+
+export function addAgentCommands(program: Command, bind: Bind): void {
+  const group = program.command("agent").description("run an agent; list and drain agents");
+  addCommand(
+    group,
+    {
+      usage: "list",
+      description: "list enrolled agents",
+      options: [["--limit <n>", `at most this many (default ${LIST_ROWS_DEFAULT})`, wholeNumber(1)]],
+      examples: ["agent list"],
+    },
+    bind,
+    list,
+  );
+  addCommand(group, { usage: "show <agent>", description: "show one agent", examples: ["agent show 1"] }, bind, show);
+  addCommand(
+    group,
+    {
+      usage: "drain <agent>",
+      description: "let it finish what it holds and give it nothing new",
+      options: [["--reason <text>", "kept with the decision"]],
+      examples: ["agent drain 1 --reason maintenance"],
+    },
+    bind,
+    drain,
+  );
+}
+
+const COLUMNS: Column<Agent>[] = [
+  { title: "ID", value: (agent) => agent.id, align: "right" },
+  { title: "NAME", value: (agent) => agent.name },
+  { title: "STATE", value: (agent) => agent.state, whole: true },
+  { title: "HOST", value: (agent) => agent.session?.hostname },
+  { title: "CPUS", value: (agent) => ofTotal(agent.session?.free.cpus, agent.session?.capacity.cpus), align: "right" },
+  { title: "MEMORY", value: (agent) => humanBytes(agent.session?.capacity.memory_bytes), align: "right" },
+  { title: "LEASES", value: (agent) => agent.session?.leases, align: "right" },
+  { title: "SEEN", value: (agent) => humanTime(agent.session?.seen_at) },
+];
+
+async function list(invocation: Invocation): Promise<undefined> {
+  const { client } = await invocation.connect();
+  const { limit = LIST_ROWS_DEFAULT } = invocation.options;
+  const page = await collectPages(limit as number, (query) => client.call("listAgents", { query }));
+  if (invocation.json) return printJson(invocation, page) as undefined;
+  invocation.out.write(renderTable(COLUMNS, page.items, invocation.out, "No agents."));
+  invocation.out.write(moreLine(page));
+}
+
+async function show(invocation: Invocation): Promise<undefined> {
+  const { client } = await invocation.connect();
+  const agent = await client.call("getAgent", { params: { agent: agentNumber(invocation.args[0]) } });
+  if (invocation.json) return printJson(invocation, agent) as undefined;
+  const { session } = agent;
+  const fields: [string, string | number | null | undefined][] = [
+    ["agent", agent.id],
+    ["name", agent.name],
+    ["state", agent.state],
+    ["enrolled", humanTime(agent.enrolled_at)],
+  ];
+  if (session) {
+    const { capacity, free } = session;
+    fields.push(
+      ["host", session.hostname],
+      ["program", session.program],
+      ["seen", humanTime(session.seen_at)],
+      ["leases", `${session.leases} (asks for ${session.ahead} ahead)`],
+      ["cpus", `${free.cpus} free of ${capacity.cpus}`],
+      ["memory", `${humanBytes(free.memory_bytes)} free of ${humanBytes(capacity.memory_bytes)}`],
+      ["gpus", `${free.gpus} free of ${capacity.gpus}`],
+      ["disk", `${humanBytes(free.disk_bytes)} free of ${humanBytes(capacity.disk_bytes)}`],
+      ["labels", pairs(capacity.labels)],
+      ["other resources", pairs(capacity.custom)],
+      ["lasts", session.lasts_seconds === null ? "without end" : humanDuration(session.lasts_seconds)],
+    );
+  }
+  invocation.out.write(renderFields(fields, invocation.out));
+}
+
+async function drain(invocation: Invocation): Promise<undefined> {
+  const { client } = await invocation.connect();
+  const agent = await client.call("drainAgent", {
+    params: { agent: agentNumber(invocation.args[0]) },
+    body: { reason: invocation.options.reason as string | undefined },
+  });
+  if (invocation.json) return printJson(invocation, agent) as undefined;
+  invocation.out.write(`Agent ${agent.id} (${agent.name}) is told to drain; it is ${agent.state}.\n`);
+}
+
+function ofTotal(free: number | undefined, total: number | undefined): string | undefined {
+  return free === undefined || total === undefined ? undefined : `${free}/${total}`;
+}
+
+function pairs(record: Record<string, string | number>): string {
+  return Object.entries(record)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ");
+}

@@ -1,0 +1,123 @@
+/** `airavata task …`: one task, its attempts, its output, why it is where it is. */
+import type { Command } from "commander";
+import type { Attempt } from "../../../shared/api/task.ts";
+import { causeText } from "../failures.ts";
+import { humanBytes, humanDuration, humanTime, secondsBetween } from "../format.ts";
+import { type Invocation, printJson } from "../invocation.ts";
+import { taskId, taskName } from "../name.ts";
+import { collectPages } from "../page.ts";
+import { type Column, renderFields, renderTable } from "../table.ts";
+import { explainTask } from "./explain.ts";
+import { logsCommand } from "./logs.ts";
+import { addCommand, addGroup, type Bind, wholeNumber } from "./tree.ts";
+
+/** More attempts than any retry budget allows are not shown one by one. */
+const ATTEMPTS_SHOWN_MAX = 500;
+
+export function addTaskCommands(program: Command, bind: Bind): void {
+  const group = addGroup(program, "task", "look at single tasks (EXPERIMENT/TEMPLATE/INDEX)");
+  addCommand(
+    group,
+    { usage: "show <task>", description: "show a task and its attempts", examples: ["task show 17/dock/42"] },
+    bind,
+    show,
+  );
+  addCommand(
+    group,
+    {
+      usage: "logs <task>",
+      description: "print what it wrote",
+      options: [
+        ["-f, --follow", "go on until the attempt ends"],
+        ["--stderr", "its error output instead of its standard output"],
+        ["--attempt <n>", "of this attempt (default: the latest)", wholeNumber(1)],
+      ],
+      examples: ["task logs 17/dock/42", "task logs 17/dock/42 --stderr --follow"],
+    },
+    bind,
+    logsCommand,
+  );
+  addCommand(
+    group,
+    { usage: "explain <task>", description: "say why it is where it is", examples: ["task explain 17/dock/42"] },
+    bind,
+    explainTask,
+  );
+  addCommand(
+    group,
+    {
+      usage: "cancel <task>",
+      description: "cancel it",
+      options: [["--reason <text>", "kept with the decision"]],
+      examples: ["task cancel 17/dock/42"],
+    },
+    bind,
+    cancel,
+  );
+}
+
+async function show(invocation: Invocation): Promise<undefined> {
+  const { client } = await invocation.connect();
+  const params = { task: taskId(invocation.args[0]) };
+  const [task, attempts] = await Promise.all([
+    client.call("getTask", { params }),
+    collectPages(ATTEMPTS_SHOWN_MAX, (query) => client.call("listAttempts", { params, query })),
+  ]);
+  if (invocation.json) return printJson(invocation, { ...task, attempts: attempts.items }) as undefined;
+  const { out } = invocation;
+  out.write(
+    renderFields(
+      [
+        ["task", taskName(task.id)],
+        ["state", task.phase === null ? task.state : `${task.state} (${task.phase})`],
+        ["tried", `${task.tried_user} for its own faults, ${task.tried_infrastructure} for the site's`],
+        ["not before", humanTime(task.not_before)],
+        [
+          "inputs",
+          Object.entries(task.inputs)
+            .map(([name, value]) => `${name}=${value}`)
+            .join(" "),
+        ],
+      ],
+      out,
+    ),
+  );
+  const columns: Column<Attempt>[] = [
+    { title: "ATTEMPT", value: (attempt) => attempt.attempt, align: "right" },
+    { title: "OUTCOME", value: outcomeText },
+    { title: "AGENT", value: (attempt) => attempt.agent_name ?? attempt.agent },
+    { title: "STARTED", value: (attempt) => humanTime(attempt.started_at) },
+    {
+      title: "TOOK",
+      value: (attempt) => humanDuration(secondsBetween(attempt.started_at, attempt.ended_at)),
+      align: "right",
+    },
+    { title: "CPU", value: (attempt) => humanDuration(attempt.ended_at ? attempt.cpu_seconds : null), align: "right" },
+    {
+      title: "MEMORY",
+      value: (attempt) => (attempt.memory_max_bytes ? humanBytes(attempt.memory_max_bytes) : null),
+      align: "right",
+    },
+  ];
+  out.write(`\n${renderTable(columns, attempts.items, out, "No attempt yet.")}`);
+  for (const { attempt, detail } of attempts.items) {
+    if (detail) out.write(renderFields([[`attempt ${attempt}`, detail]], out));
+  }
+}
+
+function outcomeText(attempt: Attempt): string {
+  if (attempt.outcome === null) return "held";
+  if (attempt.outcome === "COMPLETED" || attempt.blame === null) return attempt.outcome;
+  const cause = causeText({ blame: attempt.blame, exit_code: attempt.exit_code, signal: attempt.signal });
+  return `${attempt.outcome}: ${cause}`;
+}
+
+async function cancel(invocation: Invocation): Promise<undefined> {
+  const { client } = await invocation.connect();
+  const task = await client.call("cancelTask", {
+    params: { task: taskId(invocation.args[0]) },
+    body: { reason: invocation.options.reason as string | undefined },
+  });
+  if (invocation.json) return printJson(invocation, task) as undefined;
+  invocation.out.write(`Task ${taskName(task.id)} is ${task.state}.\n`);
+}

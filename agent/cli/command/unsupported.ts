@@ -1,0 +1,91 @@
+/**
+ * Commands that the interface names and this version does not hold. They stand in the tree so that help, completion and
+ * scripts meet one clear refusal, never something that only looks as if it worked.
+ */
+import type { Command } from "commander";
+import { AiravataError } from "../../../shared/error/error.ts";
+import { addGroup, type Bind } from "./tree.ts";
+
+interface UnsupportedCommand {
+  /** Words after `airavata`. */
+  path: string;
+  what: string;
+}
+
+export const UNSUPPORTED: UnsupportedCommand[] = [
+  { path: "auth login", what: "log in with an account" },
+  { path: "auth logout", what: "end the login" },
+  { path: "auth refresh", what: "renew the login" },
+  ...family("user", "users", ["create", "list", "show", "update", "delete"]),
+  ...family("group", "groups", ["create", "list", "show", "update", "delete"]),
+  { path: "group members add", what: "add a member to a group" },
+  { path: "group members remove", what: "remove a member from a group" },
+  ...family("project", "projects", ["create", "list", "show", "update", "delete"]),
+  { path: "project members add", what: "add a member to a project" },
+  { path: "project members remove", what: "remove a member from a project" },
+  ...family("compute", "compute resources", ["create", "list", "show", "update", "delete", "test", "bind", "unbind"]),
+  ...family("storage", "storage resources", ["create", "list", "show", "update", "delete", "test", "bind", "unbind"]),
+  ...family("credential", "credentials", ["create", "list", "show", "update", "delete", "share", "rotate"]),
+  ...family("data", "files of storage resources", ["ls", "put", "get"]),
+  ...family("allocation", "allocations", ["list", "show", "cancel"]),
+  { path: "experiment derive", what: "make a new experiment from an old one" },
+  { path: "agent update", what: "put a newer agent program in place" },
+  { path: "admin backup", what: "write a backup of the database" },
+  { path: "admin restore", what: "restore a backup" },
+  { path: "admin gc", what: "remove what is past its retention" },
+  { path: "admin doctor", what: "look for known faults of an installation" },
+];
+
+/** Groups that hold nothing but unsupported commands, with their line in help. */
+export const UNSUPPORTED_GROUPS: Record<string, string> = {
+  user: "user accounts",
+  group: "groups of users",
+  "group members": "members of a group",
+  project: "projects",
+  "project members": "members of a project",
+  compute: "compute resources",
+  storage: "storage resources",
+  credential: "credentials in the vault",
+  data: "files of storage resources",
+  allocation: "allocations on compute resources",
+};
+
+/** The refusal of `airavata PATH`. */
+export function unsupportedError(path: string): AiravataError {
+  return new AiravataError("not_supported_yet", `This version of airavata does not support "airavata ${path}" yet.`, {
+    data: { command: path },
+  });
+}
+
+function family(word: string, plural: string, verbs: string[]): UnsupportedCommand[] {
+  return verbs.map((verb) => ({ path: `${word} ${verb}`, what: `${verb} ${plural}` }));
+}
+
+/** Adds them all. The words after the path are taken as they are: whatever is asked, the answer is the same. */
+export function addUnsupportedCommands(program: Command, bind: Bind): void {
+  for (const { path, what } of UNSUPPORTED) {
+    const words = path.split(" ");
+    const name = words.pop() as string;
+    const parent = words.reduce(
+      (command, word, i) => childGroup(command, words.slice(0, i + 1).join(" "), word),
+      program,
+    );
+    parent
+      .command(name)
+      .description(what)
+      .helpOption(false)
+      .helpGroup("Not in this version yet:")
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(
+        bind(async () => {
+          throw unsupportedError(path);
+        }),
+      );
+  }
+}
+
+function childGroup(parent: Command, path: string, word: string): Command {
+  const known = parent.commands.find((command) => command.name() === word);
+  return known ?? addGroup(parent, word, UNSUPPORTED_GROUPS[path] ?? path);
+}
