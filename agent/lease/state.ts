@@ -27,32 +27,38 @@ export const LeasePhase = {
   RUNNING: 3,
   /** The process is over, its outputs are looked at. `ended` moves it on. */
   EXITED: 4,
-  /** Its end is known and in the outbox. The coordinator's acknowledgement forgets it. */
+  /** Its end is known and in the outbox. The coordinator's acknowledgement moves it on. */
   ENDED: 5,
+  /** Forgotten: acknowledged, refused or superseded. Nothing moves it on, only stale references see it. */
+  OVER: 6,
 } as const;
 export type LeasePhase = (typeof LeasePhase)[keyof typeof LeasePhase];
 
-/** Why a lease that runs will not be reported as it ended. */
-export type Doom = "superseded" | "canceled";
+/** Why a lease that cannot be ended at once will not be reported as it ends. */
+export type Doom = "superseded" | "canceled" | "released";
+
+/** What leases of one template have in common. */
+export interface HeldTemplate {
+  /** Undefined for what was adopted from a former process. */
+  leased: LeasedTemplate | undefined;
+  need: Requirement;
+  /** Milliseconds of the class's usual run time: the coordinator's median, our own average until it knows; 0 when unknown. */
+  medianMs: number;
+}
 
 export interface Lease extends RunnableAttempt {
+  readonly of: HeldTemplate;
   lane: number;
   devices: readonly number[];
-  need: Requirement;
-  /** Milliseconds of the class's median run time, 0 when unknown. */
-  medianMs: number;
   phase: LeasePhase;
   doom: Doom | undefined;
   /** Why it is being taken back from its lane, while it is. */
-  recalledFor: "release" | "trust" | undefined;
+  recalledFor: "released" | "trust" | undefined;
   /** Wall-clock milliseconds; 0 until the runner said so. */
   startedAtMs: number;
   /** Starts that went past it although it was prepared earlier. */
   passed: number;
   end: AttemptEnd | undefined;
-  /** True when the end went to the outbox, so that it must be forgotten there. */
-  persisted: boolean;
-  graceMs: number;
 }
 
 /** One runner process: what runs there and what waits behind it. */
@@ -62,9 +68,9 @@ export interface Lane {
 }
 
 export type SessionPhase =
-  /** No socket; a `connect` is waiting or none was asked for. */
-  | "offline"
-  /** A socket is being opened, or open and the challenge is awaited. */
+  /** `adopted` has not come yet. */
+  | "new"
+  /** A socket was asked for, is being opened, or is open and the challenge is awaited. */
   | "connecting"
   /** Hello was sent; welcome is awaited. */
   | "hello"
@@ -125,7 +131,7 @@ export interface AgentState {
   hold: string | null;
   draining: string | null;
   /** Templates this session has sent, by `experiment.template`; leases of them carry only their index. */
-  templates: Map<string, LeasedTemplate>;
+  templates: Map<string, HeldTemplate>;
   /** Every lease, by key. */
   leases: Map<string, Lease>;
   /** HELD leases in order of arrival; entries that moved on are skipped. */
@@ -137,6 +143,8 @@ export interface AgentState {
   ready: Lease[];
   endedCount: number;
   lanes: Lane[];
+  /** Numbers of lanes that run nothing; the latest is taken first, its runner is warm. */
+  idleLanes: number[];
   runningCount: number;
   free: Quantities;
   devicesFree: number[];
@@ -147,9 +155,8 @@ export interface AgentState {
   toldEnds: Lease[];
   toPersist: AttemptEnd[];
 
-  /** Requirement of the latest lease, what a free slot is counted in. */
-  typical: Requirement;
-  typicalMedianMs: number;
+  /** Template of the latest lease: its requirement is what a slot is counted in. */
+  typical: HeldTemplate;
   /** Ends per second, smoothed. */
   rate: number;
   rateSinceMono: number;
@@ -177,7 +184,7 @@ export function createAgentState(options: CoreOptions): AgentState {
   return {
     options,
     wakeAtMono: Number.POSITIVE_INFINITY,
-    session: "offline",
+    session: "new",
     connection: 0,
     failures: 0,
     epoch: 0,
@@ -202,6 +209,7 @@ export function createAgentState(options: CoreOptions): AgentState {
     ready: [],
     endedCount: 0,
     lanes: [],
+    idleLanes: [],
     runningCount: 0,
     free: {
       cpus: capacity.cpus,
@@ -215,12 +223,11 @@ export function createAgentState(options: CoreOptions): AgentState {
     toldStarts: [],
     toldEnds: [],
     toPersist: [],
-    typical: SILENT_REQUIREMENT,
-    typicalMedianMs: 0,
+    typical: { leased: undefined, need: SILENT_REQUIREMENT, medianMs: 0 },
     rate: 0,
     rateSinceMono: Number.NaN,
     rateEnds: 0,
-    creditSent: -1,
+    creditSent: Number.NaN,
     creditSentMono: Number.NEGATIVE_INFINITY,
     creditDrainingSent: false,
   };

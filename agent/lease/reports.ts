@@ -1,0 +1,130 @@
+/** Puts what has gathered into messages: starts and ends in columns, one group per template, frames well below the limit. */
+import { FRAME_BYTES_MAX, FRAME_TASKS_MAX } from "../../shared/model/constants.ts";
+import type { AttemptGroup, EndGroup } from "../../shared/protocol/messages.ts";
+import type { AttemptEnd } from "../report/end.ts";
+import type { AgentEffect } from "./contract.ts";
+import { type AgentState, type HeldTemplate, type Lease, LeasePhase } from "./state.ts";
+
+type StartGroup = AttemptGroup & { startedAtMs: number[] };
+
+/** An end's numbers take at most 9 bytes in each of 10 columns. */
+const END_BYTES = 90;
+/** UTF-8 takes at most three bytes for what is one character of a JavaScript string. */
+const CHARACTER_BYTES = 3;
+/** Half a frame: estimates may be wrong, and a frame that is too large would never get through. */
+const REPORT_BYTES = FRAME_BYTES_MAX / 2;
+
+/** Hands gathered ends to the outbox. */
+export function persistEnds(state: AgentState, out: AgentEffect[]): void {
+  if (state.toPersist.length === 0) return;
+  out.push({ type: "persist", ends: state.toPersist });
+  state.toPersist = [];
+}
+
+/** Sends gathered starts and ends; those that are over by now are left out. */
+export function sendReports(state: AgentState, out: AgentEffect[]): void {
+  if (state.toldStarts.length > 0) sendStarts(state, out);
+  if (state.toldEnds.length > 0) sendEnds(state, out);
+}
+
+/** After a welcome every end that is not acknowledged is told again. */
+export function tellAllEnds(state: AgentState): void {
+  state.toldEnds.length = 0;
+  for (const lease of state.leases.values()) if (lease.phase === LeasePhase.ENDED) state.toldEnds.push(lease);
+}
+
+function sendStarts(state: AgentState, out: AgentEffect[]): void {
+  let groups = new Map<HeldTemplate, StartGroup>();
+  let tasks = 0;
+  const send = (): void => {
+    if (tasks > 0) out.push({ type: "send", message: { type: "started", groups: [...groups.values()] } });
+    groups = new Map();
+    tasks = 0;
+  };
+  for (const lease of state.toldStarts) {
+    // What has ended meanwhile is told by its end.
+    if (lease.phase >= LeasePhase.ENDED) continue;
+    let group = groups.get(lease.of);
+    if (group === undefined) {
+      group = { ...emptyGroup(lease), startedAtMs: [] };
+      groups.set(lease.of, group);
+    }
+    addAttempt(group, lease);
+    group.startedAtMs.push(lease.startedAtMs);
+    if (++tasks === FRAME_TASKS_MAX) send();
+  }
+  send();
+  state.toldStarts.length = 0;
+}
+
+function sendEnds(state: AgentState, out: AgentEffect[]): void {
+  let groups = new Map<HeldTemplate, EndGroup>();
+  let tasks = 0;
+  let bytes = 0;
+  const send = (): void => {
+    if (tasks > 0) out.push({ type: "send", message: { type: "ended", groups: [...groups.values()] } });
+    groups = new Map();
+    tasks = 0;
+    bytes = 0;
+  };
+  for (const lease of state.toldEnds) {
+    if (lease.phase !== LeasePhase.ENDED) continue;
+    const report = lease.end as AttemptEnd;
+    const size = END_BYTES + CHARACTER_BYTES * ((report.tail?.length ?? 0) + (report.detail?.length ?? 0));
+    if (bytes + size > REPORT_BYTES) send();
+    let group = groups.get(lease.of);
+    if (group === undefined) {
+      group = emptyEnds(lease);
+      groups.set(lease.of, group);
+    }
+    addEnd(group, lease, report);
+    bytes += size;
+    if (++tasks === FRAME_TASKS_MAX) send();
+  }
+  send();
+  state.toldEnds.length = 0;
+}
+
+function addEnd(group: EndGroup, lease: Lease, report: AttemptEnd): void {
+  const at = group.indexes.length;
+  addAttempt(group, lease);
+  group.outcomes.push(report.outcome);
+  group.blames.push(report.blame);
+  group.exitCodes.push(report.exitCode);
+  group.signals.push(report.signal);
+  group.startedAtMs.push(report.startedAtMs);
+  group.endedAtMs.push(report.endedAtMs);
+  group.cpuMs.push(report.cpuMs);
+  group.memoryMaxBytes.push(report.memoryMaxBytes);
+  if (report.tail) {
+    group.tails ??= {};
+    group.tails[at] = report.tail;
+  }
+  if (report.detail) {
+    group.details ??= {};
+    group.details[at] = report.detail;
+  }
+}
+
+function addAttempt(group: AttemptGroup, lease: Lease): void {
+  group.indexes.push(lease.index);
+  group.attempts.push(lease.attempt);
+}
+
+function emptyGroup(lease: Lease): AttemptGroup {
+  return { experiment: lease.experiment, template: lease.template, indexes: [], attempts: [] };
+}
+
+function emptyEnds(lease: Lease): EndGroup {
+  return {
+    ...emptyGroup(lease),
+    outcomes: [],
+    blames: [],
+    exitCodes: [],
+    signals: [],
+    startedAtMs: [],
+    endedAtMs: [],
+    cpuMs: [],
+    memoryMaxBytes: [],
+  };
+}

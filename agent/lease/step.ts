@@ -1,0 +1,246 @@
+/**
+ * One step of the agent's pure core: what happened goes in, what is to be done comes out. Production, the unit tests that
+ * assert exact effects, and the simulation run this very function.
+ */
+import { parseAttemptKey } from "../../shared/model/ids.ts";
+import type { AgentEffect, AgentEvent, CoreMessage, Now } from "./contract.ts";
+import { stateCredit } from "./credit.ts";
+import {
+  cancel,
+  end,
+  forEachLease,
+  giveBack,
+  newLease,
+  onAck,
+  onExited,
+  onPrepared,
+  onRecalled,
+  onStarted,
+  supersede,
+  takeOn,
+} from "./holding.ts";
+import { admit, occupy, prepareAhead } from "./lanes.ts";
+import { persistEnds, sendReports, tellAllEnds } from "./reports.ts";
+import {
+  connect,
+  hangUp,
+  isTrusted,
+  nextWake,
+  onChallenge,
+  onRenewed,
+  onTime,
+  onWelcome,
+  reconnect,
+} from "./session.ts";
+import { type AgentState, type HeldTemplate, LeasePhase } from "./state.ts";
+
+/** What most steps come to. */
+const NOTHING: readonly AgentEffect[] = [];
+
+/** Changes the state and returns what the shell has to do, in order. After an `exit` nothing comes out any more. */
+export function step(state: AgentState, event: AgentEvent, now: Now): readonly AgentEffect[] {
+  if (state.session === "over") return NOTHING;
+  const out: AgentEffect[] = [];
+  apply(state, event, now, out);
+  state.wakeAtMono = nextWake(state);
+  return out.length === 0 ? NOTHING : out;
+}
+
+function apply(state: AgentState, event: AgentEvent, now: Now, out: AgentEffect[]): void {
+  switch (event.type) {
+    case "adopted":
+      adopt(state, now, event, out);
+      return;
+    case "connected":
+      if (event.connection === state.connection) state.heardMono = now.mono;
+      return;
+    case "disconnected":
+      if (event.connection !== state.connection) return;
+      out.push({ type: "note", code: "disconnected", message: event.reason });
+      reconnect(state, now, out);
+      return;
+    case "received":
+      if (event.connection !== state.connection) return;
+      state.heardMono = now.mono;
+      receive(state, now, event.message, out);
+      return;
+    case "prepared":
+      onPrepared(state, now, event.key, undefined, out);
+      return;
+    case "prepare_failed":
+      onPrepared(state, now, event.end.key, event.end, out);
+      return;
+    case "started":
+      onStarted(state, event.key, event.startedAtMs);
+      return;
+    case "recalled":
+      onRecalled(state, now, event.key, out);
+      return;
+    case "exited":
+      onExited(state, event.key);
+      return;
+    case "ended":
+      end(state, event.end, out);
+      return;
+    case "hold":
+      state.hold = event.reason;
+      return;
+    case "drain":
+      drain(state, now, event.reason, out);
+      return;
+    case "tick":
+      onTime(state, now, out);
+      return;
+    case "turn":
+      turn(state, now, event.writable, out);
+      return;
+  }
+}
+
+/** Closes a loop turn: starts what may start, then persists and sends what has gathered. */
+function turn(state: AgentState, now: Now, writable: boolean, out: AgentEffect[]): void {
+  onTime(state, now, out);
+  if (state.hold === null && isTrusted(state, now)) {
+    admit(state, out);
+    prepareAhead(state, out);
+  }
+  persistEnds(state, out);
+  if (state.session === "ready" && writable) {
+    sendReports(state, out);
+    if (state.draining === null || state.leases.size > 0) stateCredit(state, now, out);
+  }
+  if (state.draining !== null && state.leases.size === 0) leave(state, out);
+}
+
+function receive(state: AgentState, now: Now, message: CoreMessage, out: AgentEffect[]): void {
+  if (message.type === "error") {
+    onError(state, now, message, out);
+    return;
+  }
+  if (message.type === "challenge") {
+    onChallenge(state, now, message, out);
+    return;
+  }
+  if (message.type === "welcome") {
+    welcome(state, now, message, out);
+    return;
+  }
+  if (state.session !== "ready") {
+    const text = `"${message.type}" came before the welcome and is ignored`;
+    out.push({ type: "note", code: "message_unexpected", message: text });
+    return;
+  }
+  switch (message.type) {
+    case "leases": {
+      const missing = takeOn(state, now, message.groups, out);
+      if (missing === undefined) return;
+      // A new session sends every definition again, and its hello does not name what could not be taken on.
+      out.push({ type: "note", code: "template_unknown", message: missing });
+      hangUp(state, now, missing, out);
+      return;
+    }
+    case "ack":
+      onAck(state, message, out);
+      return;
+    case "recall":
+      forEachLease(state, message.groups, (lease) => giveBack(state, now, lease, out));
+      return;
+    case "cancel":
+      cancel(state, now, message, out);
+      return;
+    case "drain":
+      drain(state, now, message.reason, out);
+      return;
+    case "renewed":
+      onRenewed(state, message, out);
+      return;
+  }
+}
+
+function welcome(
+  state: AgentState,
+  now: Now,
+  message: Extract<CoreMessage, { type: "welcome" }>,
+  out: AgentEffect[],
+): void {
+  if (!onWelcome(state, now, message, out)) return;
+  if (message.timeline !== state.timeline) {
+    // The coordinator was restored: what is held belongs to a future that it does not have.
+    for (const lease of [...state.leases.values()]) supersede(state, now, lease, "the history was restored", out);
+    state.timeline = message.timeline;
+    out.push({ type: "remember", timeline: message.timeline });
+  }
+  forEachLease(state, message.superseded, (lease) => supersede(state, now, lease, "superseded", out));
+  tellAllEnds(state);
+}
+
+function adopt(state: AgentState, now: Now, event: Extract<AgentEvent, { type: "adopted" }>, out: AgentEffect[]): void {
+  state.clockOffset = now.wall - now.mono;
+  for (const adopted of event.running) {
+    const key = parseAttemptKey(adopted.key);
+    if (key === undefined) continue;
+    const of: HeldTemplate = { leased: undefined, need: adopted.need, medianMs: 0 };
+    const lease = newLease(key, of, adopted.key, key.index, key.attempt);
+    lease.phase = LeasePhase.RUNNING;
+    lease.lane = adopted.lane;
+    lease.devices = adopted.devices;
+    lease.startedAtMs = adopted.startedAtMs;
+    state.leases.set(lease.key, lease);
+    occupy(state, lease);
+  }
+  for (const report of event.ended) {
+    const key = parseAttemptKey(report.key);
+    if (key === undefined) continue;
+    const lease = newLease(key, { ...state.typical, medianMs: 0 }, report.key, key.index, key.attempt);
+    lease.phase = LeasePhase.ENDED;
+    lease.end = report;
+    state.leases.set(lease.key, lease);
+    state.endedCount++;
+  }
+  connect(state, now, 0, out);
+}
+
+function drain(state: AgentState, now: Now, reason: string, out: AgentEffect[]): void {
+  if (state.draining !== null) return;
+  state.draining = reason;
+  for (const lease of [...state.leases.values()]) {
+    if (lease.phase <= LeasePhase.RUNNING) giveBack(state, now, lease, out);
+  }
+}
+
+function leave(state: AgentState, out: AgentEffect[]): void {
+  const reason = state.draining ?? "";
+  if (state.session === "ready") out.push({ type: "send", message: { type: "goodbye", reason } });
+  exit(state, "drained", reason, out);
+}
+
+function onError(
+  state: AgentState,
+  now: Now,
+  message: Extract<CoreMessage, { type: "error" }>,
+  out: AgentEffect[],
+): void {
+  out.push({ type: "note", code: message.code, message: message.message });
+  switch (message.reaction) {
+    case "none":
+      return;
+    case "reconnect":
+      hangUp(state, now, message.message, out);
+      return;
+    case "stop":
+    case "enrol":
+      exit(state, message.reaction, message.message, out);
+      return;
+  }
+}
+
+function exit(
+  state: AgentState,
+  reason: Extract<AgentEffect, { type: "exit" }>["reason"],
+  message: string,
+  out: AgentEffect[],
+): void {
+  out.push({ type: "disconnect", connection: state.connection, reason: message });
+  out.push({ type: "exit", reason, message });
+  state.session = "over";
+}

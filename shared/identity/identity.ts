@@ -1,0 +1,54 @@
+/**
+ * The agent's identity: an Ed25519 key made at the site, whose public half the coordinator learns at enrolment, and the
+ * proof by which a session shows that it holds the other half. Computes only; who keeps the key is not its business.
+ */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
+import { helloProofText } from "../protocol/messages.ts";
+
+/** What a hello's proof is bound to: this connection's nonce, this history, this agent under this name. */
+export interface HelloClaim {
+  nonce: string;
+  timeline: number;
+  agent: number;
+  name: string;
+}
+
+/** A new key pair: the private half as PKCS #8 PEM for a file of mode 0600, the public half as it is enrolled. */
+export function generateIdentityKey(): { privatePem: string; publicKey: string } {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return {
+    privatePem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    publicKey: publicKeyText(privateKey),
+  };
+}
+
+/** The private key of a PEM text. Throws when it is none, or not Ed25519. */
+export function readIdentityKey(privatePem: string): KeyObject {
+  const key = createPrivateKey(privatePem);
+  if (key.asymmetricKeyType !== "ed25519") throw new TypeError(`the key is ${key.asymmetricKeyType}, not ed25519`);
+  return key;
+}
+
+/** The public half as the coordinator keeps it: SPKI in DER, base64. */
+export function publicKeyText(privateKey: KeyObject): string {
+  return createPublicKey(privateKey).export({ type: "spki", format: "der" }).toString("base64");
+}
+
+/** The proof of a hello: base64 of the signature of `helloProofText`. */
+export function signHello(privateKey: KeyObject, claim: HelloClaim): string {
+  return sign(null, claimBytes(claim), privateKey).toString("base64");
+}
+
+/** Whether `proof` was made for exactly this claim with the private half of `publicKey`. Whatever comes in, it never throws. */
+export function verifyHello(publicKey: string, claim: HelloClaim, proof: string): boolean {
+  try {
+    const key = createPublicKey({ key: Buffer.from(publicKey, "base64"), format: "der", type: "spki" });
+    return key.asymmetricKeyType === "ed25519" && verify(null, claimBytes(claim), key, Buffer.from(proof, "base64"));
+  } catch {
+    return false;
+  }
+}
+
+function claimBytes(claim: HelloClaim): Buffer {
+  return Buffer.from(helloProofText(claim.nonce, claim.timeline, claim.agent, claim.name));
+}
