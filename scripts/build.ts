@@ -138,6 +138,7 @@ function makeBlob(arch: string, bundle: string, runner: string): string {
   const result = spawnSync(process.execPath, ["--experimental-sea-config", config], {
     stdio: "pipe",
     encoding: "utf8",
+    cwd: WORK,
   });
   if (result.status !== 0) fail(`Node could not make the blob: ${result.stderr.trim()}`);
   return output;
