@@ -4,7 +4,7 @@
  */
 import type { Located } from "./document.ts";
 import { parseDuration } from "./duration.ts";
-import { nearest } from "./nearest.ts";
+import { nearest, nearestSlip } from "./nearest.ts";
 import type { Problems, SpecPath } from "./problem.ts";
 import {
   AXIS_VALUES_MAX,
@@ -98,34 +98,34 @@ function checkScalar(kind: ScalarKind, node: Located, path: SpecPath, problems: 
     case "integer":
     case "number": {
       if (typeof value !== "number" || (kind.kind === "integer" && !Number.isInteger(value))) {
-        return refuse("spec_type", `${shown(node.text)} is not ${expectation(kind)}`);
+        return refuse("spec_type", `${shownNode(node)} is not ${expectation(kind)}`);
       }
       const low = kind.kind === "number" && kind.above ? value <= kind.min : value < kind.min;
       if (Number.isNaN(value) || low || value > kind.max)
-        return refuse("spec_value", `${shown(node.text)} is not ${expectation(kind)}`);
+        return refuse("spec_value", `${shownNode(node)} is not ${expectation(kind)}`);
       return value;
     }
     case "choice": {
       if (kind.values.includes(node.text)) return node.text;
       return refuse(
         "spec_value",
-        `${shown(node.text)} is not one of ${kind.values.join(", ")}`,
+        `${shownNode(node)} is not one of ${kind.values.join(", ")}`,
         suggestion(node.text, kind.values),
       );
     }
     case "duration": {
       if (typeof value !== "string")
-        return refuse("spec_type", `${shown(node.text)} has no unit; write ${node.text}s, ${node.text}m or 0:30:00`);
+        return refuse("spec_type", `${shownNode(node)} has no unit; write ${node.text}s, ${node.text}m or 0:30:00`);
       const seconds = parseDuration(value);
       return typeof seconds === "number" ? seconds : refuse("spec_value", seconds.message);
     }
     case "text": {
       if (typeof value !== "string" && kind.pattern === undefined)
-        return refuse("spec_type", `${shown(node.text)} is not a text; put it in quotes`);
+        return refuse("spec_type", `${shownNode(node)} is not a text; put it in quotes`);
       if (node.text.length > kind.charsMax)
         return refuse("spec_too_large", `the text has ${node.text.length} characters; the limit is ${kind.charsMax}`);
       if (kind.pattern && !kind.pattern.test(node.text))
-        return refuse("spec_value", `${shown(node.text)} is not ${kind.expects}`);
+        return refuse("spec_value", `${shownNode(node)} is not ${kind.expects}`);
       return node.text;
     }
     case "value":
@@ -176,6 +176,9 @@ function checkMap(kind: Kind & { kind: "map" }, node: Located, path: SpecPath, p
 function unknownKey(name: string, table: KeyTable, path: SpecPath, problems: Problems): void {
   const home = name === "<<" ? undefined : homes.get(name);
   const known = nearest(name, Object.keys(table));
+  const meant = nearestSlip(name, Object.keys(table));
+  // Whoever wrote the key did not forget the one that was meant.
+  if (meant !== undefined) problems.damage([...path.slice(0, -1), meant]);
   const hint = home && known?.toLowerCase() !== name.toLowerCase() ? `${name} belongs under ${home}` : undefined;
   const merge = name === "<<" ? "merge keys are not supported: use an alias for a whole value" : undefined;
   problems.add(path, "spec_unknown_key", `unknown key ${shown(name)}; the nearest known key is ${known}`, {
@@ -209,8 +212,8 @@ function isEmpty(node: Located, kind: Kind): boolean {
 }
 
 function suggestion(text: string, known: readonly string[]): string | undefined {
-  const name = nearest(text, known);
-  return name === undefined ? undefined : `the nearest is ${name}`;
+  const name = nearestSlip(text, known);
+  return name === undefined ? undefined : `did you mean ${name}?`;
 }
 
 function listKeys(table: KeyTable): string {
@@ -220,7 +223,7 @@ function listKeys(table: KeyTable): string {
 function expectation(kind: ScalarKind): string {
   switch (kind.kind) {
     case "integer":
-      if (kind.min === kind.max) return String(kind.min);
+      if (kind.expects !== undefined) return kind.expects;
       return `a whole number from ${kind.min} to ${kind.max}`;
     case "number":
       return `a number ${kind.above ? "above" : "from"} ${kind.min} ${kind.above ? "up " : ""}to ${kind.max}`;
@@ -238,7 +241,12 @@ function expectation(kind: ScalarKind): string {
 function found(node: Located): string {
   if (node.kind === "list") return "a list";
   if (node.kind === "map") return "a map";
-  return node.value === null ? "nothing" : shown(node.text);
+  return node.value === null ? "nothing" : shownNode(node);
+}
+
+/** Texts in quotes, numbers as they are. */
+function shownNode(node: Located & { kind: "scalar" }): string {
+  return typeof node.value === "string" ? shown(node.text) : node.text.slice(0, 60);
 }
 
 /** User text in a message: quoted, control characters escaped, cut. */

@@ -57,6 +57,7 @@ export function readYaml(text: string): Located {
   const composer = new Composer({ uniqueKeys: false, lineCounter: lines, prettyErrors: false, merge: false });
   let errors = 0;
   // The composer's own handler gathers without bound; here every error is a problem with its place, and a flood ends it.
+  // biome-ignore lint/complexity/useLiteralKeys: a private member is reached only so.
   composer["onError"] = (source: number | readonly number[] | { offset: number }, _code: string, message: string) => {
     const offset = typeof source === "number" ? source : "offset" in source ? source.offset : (source[0] ?? 0);
     problems.add([], /nest/i.test(message) ? "spec_too_large" : "spec_syntax", sentence(message), {

@@ -21,7 +21,7 @@ export function nearestSlip(name: string, known: Iterable<string>): string | und
   if (candidate === undefined) return undefined;
   const [a, b] = [fold(name), fold(candidate)];
   if (a.startsWith(b) || b.startsWith(a)) return candidate;
-  return distance(a, b) <= Math.max(1, Math.floor(Math.max(a.length, b.length) / 3)) ? candidate : undefined;
+  return distance(a, b) <= Math.floor((Math.max(a.length, b.length) + 1) / 3) ? candidate : undefined;
 }
 
 function fold(name: string): string {

@@ -73,8 +73,13 @@ export class Problems {
     this.locate = locate;
   }
 
-  add(path: SpecPath, code: SpecCode, message: string, options: { hint?: string; at?: Position } = {}): void {
+  /** Marks a part as known to be wrong, so that nothing more is said about it. */
+  damage(path: SpecPath): void {
     for (let length = 0; length <= path.length; length++) this.damaged.add(JSON.stringify(path.slice(0, length)));
+  }
+
+  add(path: SpecPath, code: SpecCode, message: string, options: { hint?: string; at?: Position } = {}): void {
+    this.damage(path);
     const at = options.at ?? this.locate(path);
     // Ten times what is reported is kept, so that sorting by place shows the first ones, and memory stays bounded.
     if (this.found.length >= SPEC_PROBLEMS_MAX * 10) return;

@@ -25,7 +25,7 @@ export function parseRange(name: string, text: string): InputAxis | { message: s
   }
   if (parts.length > 3) return { message: `${quote(text)} is not a range; write a..b or a..b..step` };
   const numbers = parts.map(parseDecimal);
-  const bad = numbers.findIndex((number) => number === undefined);
+  const bad = numbers.indexOf(undefined);
   if (bad >= 0) {
     return {
       message: `${quote(parts[bad] ?? "")} in the range ${quote(text)} is not a number with at most ${DIGITS_MAX} digits`,

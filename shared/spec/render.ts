@@ -115,11 +115,11 @@ function renderEnvironment(context: TaskContext, values: Map<string, string>): R
   for (const { template: parent, output, variable } of template.references) {
     if (variable !== null) env[variable] = context.outputPaths(parent, output)[0] ?? "";
   }
-  env["AIRAVATA_TASK_ID"] = `${experiment}.${template.name}.${index}`;
-  env["AIRAVATA_TASK_INDEX"] = String(index);
-  env["AIRAVATA_ATTEMPT"] = String(attempt);
-  env["AIRAVATA_EXPERIMENT_ID"] = String(experiment);
-  env["AIRAVATA_OUTPUT_DIR"] = context.outputDirectory;
+  env.AIRAVATA_TASK_ID = `${experiment}.${template.name}.${index}`;
+  env.AIRAVATA_TASK_INDEX = String(index);
+  env.AIRAVATA_ATTEMPT = String(attempt);
+  env.AIRAVATA_EXPERIMENT_ID = String(experiment);
+  env.AIRAVATA_OUTPUT_DIR = context.outputDirectory;
   return env;
 }
 

@@ -7,7 +7,7 @@ import { EXPERIMENT_TEMPLATES_MAX, SPEC_NODES_MAX, TEMPLATE_TASKS_MAX } from "..
 /** What may stand at a key. */
 export type Kind =
   | { kind: "text"; charsMax: number; pattern?: RegExp; expects?: string }
-  | { kind: "integer"; min: number; max: number }
+  | { kind: "integer"; min: number; max: number; expects?: string }
   | { kind: "number"; min: number; max: number; above?: boolean }
   | { kind: "choice"; values: readonly string[] }
   /** Any scalar, kept as it is written. */
@@ -178,7 +178,11 @@ const RESOURCES = {
 
 /** The file itself. */
 export const SPEC_SCHEMA = {
-  version: { is: { kind: "integer", min: 1, max: 1 }, summary: "version of this format", silent: "1" },
+  version: {
+    is: { kind: "integer", min: 1, max: 1, expects: "a version that this program reads, which is 1" },
+    summary: "version of this format",
+    silent: "1",
+  },
   name: {
     is: {
       kind: "text",

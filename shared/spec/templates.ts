@@ -5,7 +5,7 @@
 import { EXPERIMENT_TASKS_MAX, SPEC_DEFINITION_BYTES_MAX, TEMPLATE_TASKS_MAX } from "../model/constants.ts";
 import type { InputAxis, OutputReference, RetryCause, TemplateDefinition, ValuePart } from "../model/definition.ts";
 import { type CommandContext, compileCommand } from "./command.ts";
-import { checkExecSize, longestValue } from "./exec_size.ts";
+import { checkExecSize, longestValue } from "./exec-size.ts";
 import { parseGlob } from "./glob.ts";
 import { taskOrder } from "./graph.ts";
 import { byteLength, checkValueSize } from "./parameters.ts";
@@ -27,7 +27,7 @@ interface Draft {
 export function buildTemplates(parameters: Record<string, string>, context: CommandContext): TemplateDefinition[] {
   const { file, problems } = context;
   const tasks = file.tasks ?? new Map<string, TaskFile>();
-  if (tasks.size === 0 && !problems.touches(["tasks"]))
+  if (file.tasks?.size === 0 && !problems.touches(["tasks"]))
     problems.add(["tasks"], "spec_missing", "tasks is empty: there is nothing to run");
   checkSameVariable([...tasks.keys()], (name) => ["tasks", name], "task", context);
   checkSameVariable([...(file.parameters?.keys() ?? [])], (name) => ["parameters", name], "parameter", context);
