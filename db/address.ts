@@ -34,16 +34,27 @@ export function parseDatabaseUrl(url: string): DatabaseAddress {
   const host = parsed.searchParams.get("host") ?? decoded(parsed.hostname);
   const port = parsed.searchParams.get("port") ?? (parsed.port || PORT_DEFAULT);
   const database = decoded(parsed.pathname.slice(1));
-  if (database === "") throw invalid(`DATABASE_URL names no database: add its name after the host, for example ${EXAMPLE}`);
-  return { url: text, display: `${user || "(no user)"}@${host || "localhost"}:${port}/${database}`, user, host, database };
+  if (database === "")
+    throw invalid(`DATABASE_URL names no database: add its name after the host, for example ${EXAMPLE}`);
+  return {
+    url: text,
+    display: `${user || "(no user)"}@${host || "localhost"}:${port}/${database}`,
+    user,
+    host,
+    database,
+  };
 }
 
 /** The URL parser refuses an empty host beside a user, which is how a Unix socket is written (`?host=/directory`). */
 function parse(text: string): URL {
-  for (const candidate of [text, text.replace("@/", "@socket.invalid/").replace(/^(\w+:\/\/)\//, "$1socket.invalid/")]) {
+  for (const candidate of [
+    text,
+    text.replace("@/", "@socket.invalid/").replace(/^(\w+:\/\/)\//, "$1socket.invalid/"),
+  ]) {
     try {
       const parsed = new URL(candidate);
-      if (parsed.hostname === "socket.invalid") parsed.searchParams.set("host", parsed.searchParams.get("host") ?? "localhost");
+      if (parsed.hostname === "socket.invalid")
+        parsed.searchParams.set("host", parsed.searchParams.get("host") ?? "localhost");
       return parsed;
     } catch {
       // The next spelling, or the sentence below: the parser's own message repeats the text with the password in it.

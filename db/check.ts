@@ -59,11 +59,14 @@ function factsOf(row: FactsRow, display: string): DatabaseFacts {
     throw unsupported(`PostgreSQL at ${display} is a read-only standby: set DATABASE_URL to its primary`);
   }
   if (row.encoding !== "UTF8") {
-    throw unsupported(`The database ${display} is encoded in ${row.encoding}, but UTF8 is needed: create it with -E UTF8`);
+    throw unsupported(
+      `The database ${display} is encoded in ${row.encoding}, but UTF8 is needed: create it with -E UTF8`,
+    );
   }
   const warnings: string[] = [];
   if (row.fsync === "off") warnings.push("fsync is off: a power cut can lose acknowledged results");
   if (row.pages === "off") warnings.push("full_page_writes is off: a power cut can damage the database");
-  if (row.commit === "off") warnings.push("synchronous_commit is off by default; the journal's connection turns it on for itself");
+  if (row.commit === "off")
+    warnings.push("synchronous_commit is off by default; the journal's connection turns it on for itself");
   return { display, versionNumber: row.version, warnings };
 }

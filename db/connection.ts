@@ -59,7 +59,10 @@ export class Connection {
    * Runs one query. Rejects with PostgreSQL's error, or after `timeoutMs` with a time-out and the connection destroyed:
    * then what was asked for may or may not have happened.
    */
-  query<R extends pg.QueryResultRow = pg.QueryResultRow>(query: pg.QueryConfig | string, timeoutMs: number): Promise<pg.QueryResult<R>> {
+  query<R extends pg.QueryResultRow = pg.QueryResultRow>(
+    query: pg.QueryConfig | string,
+    timeoutMs: number,
+  ): Promise<pg.QueryResult<R>> {
     if (this.#error) return Promise.reject(this.#error);
     return new Promise((resolve, reject) => {
       let settled = false;
@@ -70,7 +73,10 @@ export class Connection {
         act();
       };
       // After a stall of this process timers run before sockets are read: an answer that is already here must win.
-      const timer = setTimeout(() => setImmediate(() => settle(() => reject(this.destroy(timedOut(timeoutMs))))), timeoutMs);
+      const timer = setTimeout(
+        () => setImmediate(() => settle(() => reject(this.destroy(timedOut(timeoutMs))))),
+        timeoutMs,
+      );
       this.#client.query<R>(query).then(
         (result) => settle(() => resolve(result)),
         (error) => settle(() => reject(error)),

@@ -3,7 +3,7 @@
  * a lock so that any number of coordinators may start at once. An older program refuses a schema that a newer one has
  * changed in a way it cannot work with (a migration whose first line is `-- breaking`), and runs on any other.
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { AiravataError } from "../shared/error/error.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "./address.ts";
 import { type Connection, openConnection } from "./connection.ts";

@@ -41,22 +41,30 @@ export function databaseRefusal(error: unknown, address: DatabaseAddress): Airav
           "TLS if it asks for it: add ?sslmode=require)",
       );
     case "3D000":
-      return refuse(`PostgreSQL at ${display} has no database "${database}": run createdb -O ${user} ${database} there`);
+      return refuse(
+        `PostgreSQL at ${display} has no database "${database}": run createdb -O ${user} ${database} there`,
+      );
     case "42501":
       return refuse(
         `User "${user}" may not create tables in ${display}: run ALTER DATABASE ${database} OWNER TO ${user} there`,
       );
     case "53100":
-      return new AiravataError("disk_full", `The disk of PostgreSQL at ${display} is full: free some space there`, { cause: error });
+      return new AiravataError("disk_full", `The disk of PostgreSQL at ${display} is full: free some space there`, {
+        cause: error,
+      });
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return wait(`The host "${host}" of DATABASE_URL is not known here: check its spelling and this machine's name service`);
+      return wait(
+        `The host "${host}" of DATABASE_URL is not known here: check its spelling and this machine's name service`,
+      );
     case "ECONNREFUSED":
       return wait(`Nothing listens for PostgreSQL at ${display}: start it, or correct host and port in DATABASE_URL`);
     case "ENOENT":
       return wait(`There is no PostgreSQL socket for ${display}: start the server, or correct DATABASE_URL`);
     case "EACCES":
-      return refuse(`This user may not open the PostgreSQL socket of ${display}: run as its owner, or use host and port`);
+      return refuse(
+        `This user may not open the PostgreSQL socket of ${display}: run as its owner, or use host and port`,
+      );
     case "ETIMEDOUT":
     case "EHOSTUNREACH":
     case "ENETUNREACH":
@@ -67,7 +75,8 @@ export function databaseRefusal(error: unknown, address: DatabaseAddress): Airav
     default:
       if (PASSING.has(code)) return wait(`PostgreSQL at ${display} takes no new work just now`);
       // Any other SQLSTATE is an answer to what was asked, and the same question gets it again.
-      if (/^[0-9A-Z]{5}$/.test(code)) return refuse(`PostgreSQL at ${display} refused a statement of this program (${code})`);
+      if (/^[0-9A-Z]{5}$/.test(code))
+        return refuse(`PostgreSQL at ${display} refused a statement of this program (${code})`);
       return wait(`PostgreSQL at ${display} could not be used`);
   }
 }
