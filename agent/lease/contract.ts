@@ -31,8 +31,11 @@ export interface AdoptedAttempt {
 }
 
 export type AgentEvent =
-  /** First event of every process: what the state directory and the supervisor know. Ends are unacknowledged. */
-  | { type: "adopted"; running: AdoptedAttempt[]; ended: AttemptEnd[] }
+  /**
+   * First event of every process: what the state directory and the supervisor know. `collecting`: keys of attempts whose
+   * process is over and whose `ended` will follow; `ended`: unacknowledged ends of the outbox.
+   */
+  | { type: "adopted"; running: AdoptedAttempt[]; collecting: string[]; ended: AttemptEnd[] }
   /** The socket asked for by `connect` is open; the coordinator speaks first. */
   | { type: "connected"; connection: number }
   /** That socket is closed, or could not be opened. */

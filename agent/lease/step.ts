@@ -32,8 +32,13 @@ import {
   onWelcome,
   reconnect,
 } from "./session.ts";
-import { type AgentState, type HeldTemplate, LeasePhase } from "./state.ts";
+import { type AgentState, type HeldTemplate, type Lease, LeasePhase } from "./state.ts";
 
+/**
+ * A session keeps every template it was sent, at 2 to 70 KB each; beyond this it is begun anew, which forgets them while
+ * leases live on.
+ */
+const TEMPLATES_MAX = 2_048;
 /** What most steps come to. */
 const NOTHING: readonly AgentEffect[] = [];
 
@@ -110,6 +115,9 @@ function turn(state: AgentState, now: Now, writable: boolean, out: AgentEffect[]
     if (state.draining === null || state.leases.size > 0) stateCredit(state, now, out);
   }
   if (state.draining !== null && state.leases.size === 0) leave(state, out);
+  else if (state.session === "ready" && state.templates.size > TEMPLATES_MAX) {
+    hangUp(state, now, "so many templates were sent that a new session is begun", out);
+  }
 }
 
 function receive(state: AgentState, now: Now, message: CoreMessage, out: AgentEffect[]): void {
@@ -177,27 +185,32 @@ function welcome(
 function adopt(state: AgentState, now: Now, event: Extract<AgentEvent, { type: "adopted" }>, out: AgentEffect[]): void {
   state.clockOffset = now.wall - now.mono;
   for (const adopted of event.running) {
-    const key = parseAttemptKey(adopted.key);
-    if (key === undefined) continue;
     const of: HeldTemplate = { leased: undefined, need: adopted.need, medianMs: 0 };
-    const lease = newLease(key, of, adopted.key, key.index, key.attempt);
-    lease.phase = LeasePhase.RUNNING;
+    const lease = adoptLease(state, adopted.key, of, LeasePhase.RUNNING);
+    if (lease === undefined) continue;
     lease.lane = adopted.lane;
     lease.devices = adopted.devices;
     lease.startedAtMs = adopted.startedAtMs;
-    state.leases.set(lease.key, lease);
     occupy(state, lease);
   }
+  const of: HeldTemplate = { ...state.typical };
+  for (const key of event.collecting) adoptLease(state, key, of, LeasePhase.EXITED);
   for (const report of event.ended) {
-    const key = parseAttemptKey(report.key);
-    if (key === undefined) continue;
-    const lease = newLease(key, { ...state.typical, medianMs: 0 }, report.key, key.index, key.attempt);
-    lease.phase = LeasePhase.ENDED;
+    const lease = adoptLease(state, report.key, of, LeasePhase.ENDED);
+    if (lease === undefined) continue;
     lease.end = report;
-    state.leases.set(lease.key, lease);
     state.endedCount++;
   }
   connect(state, now, 0, out);
+}
+
+function adoptLease(state: AgentState, name: string, of: HeldTemplate, phase: LeasePhase): Lease | undefined {
+  const key = parseAttemptKey(name);
+  if (key === undefined || state.leases.has(name)) return undefined;
+  const lease = newLease(key, of, name, key.index, key.attempt);
+  lease.phase = phase;
+  state.leases.set(name, lease);
+  return lease;
 }
 
 function drain(state: AgentState, now: Now, reason: string, out: AgentEffect[]): void {
