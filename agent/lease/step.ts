@@ -3,6 +3,7 @@
  * assert exact effects, and the simulation run this very function.
  */
 import { parseAttemptKey } from "../../shared/model/ids.ts";
+import type { Requirement } from "../../shared/model/requirement.ts";
 import type { AgentEffect, AgentEvent, CoreMessage, Now } from "./contract.ts";
 import { stateCredit } from "./credit.ts";
 import {
@@ -184,19 +185,20 @@ function welcome(
 
 function adopt(state: AgentState, now: Now, event: Extract<AgentEvent, { type: "adopted" }>, out: AgentEffect[]): void {
   state.clockOffset = now.wall - now.mono;
-  for (const adopted of event.running) {
-    const of: HeldTemplate = { leased: undefined, need: adopted.need, medianMs: 0 };
-    const lease = adoptLease(state, adopted.key, of, LeasePhase.RUNNING);
+  // Reports are grouped by template, so adopted attempts of one template share one too.
+  const templates = new Map<string, HeldTemplate>();
+  for (const { key, need, lane, devices, startedAtMs } of event.running) {
+    const lease = adoptLease(state, templates, key, need, LeasePhase.RUNNING);
     if (lease === undefined) continue;
-    lease.lane = adopted.lane;
-    lease.devices = adopted.devices;
-    lease.startedAtMs = adopted.startedAtMs;
+    lease.lane = lane;
+    lease.devices = devices;
+    lease.startedAtMs = startedAtMs;
     occupy(state, lease);
   }
-  const of: HeldTemplate = { ...state.typical };
-  for (const key of event.collecting) adoptLease(state, key, of, LeasePhase.EXITED);
+  const { need } = state.typical;
+  for (const key of event.collecting) adoptLease(state, templates, key, need, LeasePhase.EXITED);
   for (const report of event.ended) {
-    const lease = adoptLease(state, report.key, of, LeasePhase.ENDED);
+    const lease = adoptLease(state, templates, report.key, need, LeasePhase.ENDED);
     if (lease === undefined) continue;
     lease.end = report;
     state.endedCount++;
@@ -204,9 +206,21 @@ function adopt(state: AgentState, now: Now, event: Extract<AgentEvent, { type: "
   connect(state, now, 0, out);
 }
 
-function adoptLease(state: AgentState, name: string, of: HeldTemplate, phase: LeasePhase): Lease | undefined {
+function adoptLease(
+  state: AgentState,
+  templates: Map<string, HeldTemplate>,
+  name: string,
+  need: Requirement,
+  phase: LeasePhase,
+): Lease | undefined {
   const key = parseAttemptKey(name);
   if (key === undefined || state.leases.has(name)) return undefined;
+  const template = `${key.experiment}.${key.template}`;
+  let of = templates.get(template);
+  if (of === undefined) {
+    of = { leased: undefined, need, medianMs: 0 };
+    templates.set(template, of);
+  }
   const lease = newLease(key, of, name, key.index, key.attempt);
   lease.phase = phase;
   state.leases.set(name, lease);
