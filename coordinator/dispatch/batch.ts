@@ -72,6 +72,8 @@ export interface DecisionRecord {
   reason: string;
   /** New priority for `priority`; final state name for `ended`. */
   value: number | string | null;
+  /** Only of `ended`: how its tasks ended, so that lists need not fold the past. */
+  counts?: { completed: number; failed: number; canceled: number };
 }
 
 /** Changes of an experiment's durable counters by one batch. */
