@@ -1,0 +1,47 @@
+/**
+ * What a test needs beyond Node and npm, and whether this machine has it. A test that misses its service is left out and
+ * listed at the end of `npm test`; with CI=true a missing service is an error, so that nothing is left out unseen.
+ */
+import { accessSync, constants } from "node:fs";
+
+interface Service {
+  /** As it stands in the list of what was left out. */
+  what: string;
+  present: () => boolean;
+  /** Debian packages that bring it; empty when no package can. */
+  debian: readonly string[];
+}
+
+const executable = (path: string) => (): boolean => {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+export const SERVICES = {
+  postgres15: {
+    what: "PostgreSQL 15",
+    present: executable("/usr/lib/postgresql/15/bin/postgres"),
+    debian: ["postgresql-15"],
+  },
+  root: {
+    what: "the root user (mounts, other user ids)",
+    present: () => process.getuid?.() === 0,
+    debian: [],
+  },
+} as const satisfies Record<string, Service>;
+
+/**
+ * For the options of a test: `test("…", { skip: needs("postgres15") }, …)`. False when it is there, else the reason.
+ * Throws with CI=true.
+ */
+export function needs(name: keyof typeof SERVICES): false | string {
+  const service: Service = SERVICES[name];
+  if (service.present()) return false;
+  const reason = `needs ${service.what}`;
+  if (process.env.CI === "true") throw new Error(`This test ${reason}, and with CI=true nothing may be left out.`);
+  return reason;
+}
