@@ -12,7 +12,7 @@ import type { AgentFloor, Core, Effect, Held } from "./core.ts";
 import { ackEffect } from "./ends.ts";
 import { backOff } from "./floor/backoff.ts";
 import type { Cut } from "./floor/gather.ts";
-import { letGo, offerAgain } from "./floor/hold.ts";
+import { letGo } from "./floor/hold.ts";
 import { restoreExperiment } from "./floor/restore.ts";
 import { leaseGroup } from "./lease-message.ts";
 import { foldBatch } from "./ledger/fold.ts";
@@ -43,8 +43,7 @@ export function onCommitted(core: Core, seq: number, now: Now, effects: Effect[]
   // Ended attempts let go first: a task that was requeued is free only then.
   for (const held of cut.ended) letGo(core, held);
   for (const [template, index] of queued) {
-    if (template.notBefore.has(index)) backOff(core, template, index, now);
-    else offerAgain(core, template, index);
+    backOff(core, template, index, now);
   }
   deliverLeases(core, cut, now, effects);
   for (const ack of cut.acks) effects.push(ackEffect(ack));

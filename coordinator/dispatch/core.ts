@@ -18,7 +18,7 @@ import type { ExperimentLedger, Ledger, TemplateLedger } from "./ledger/ledger.t
 import type { Mutations } from "./mutations.ts";
 import type { Now } from "./ports.ts";
 
-/** A connection as the core names it; a number given by the shell. */
+/** A connection as the core names it; a number given by the shell, rising in the order in which they were opened. */
 export type Peer = number;
 
 export type CoreEvent =
@@ -65,6 +65,8 @@ export interface Held {
   committed: boolean;
   /** An end was gathered; its commit removes this entry. */
   ending: boolean;
+  /** That end is its agent's own report; without it the report may still come. */
+  reported: boolean;
   /**
    * The lease ran out and the task is QUEUED, but the agent is back and still has it: nobody else gets it while that
    * session lives, and its report is the latest attempt's.
@@ -84,6 +86,8 @@ export interface AgentFloor {
   state: SessionState;
   epoch: number;
   peer: Peer | null;
+  /** Latest connection that said hello: an older one that comes after it was overtaken. */
+  peerLast: Peer;
   /** Monotonic ms until which its leases are good. */
   deadlineMono: number;
   seenAtWall: number;
@@ -120,8 +124,8 @@ export interface Core {
   readonly held: Map<number, Held>;
   readonly agents: Map<AgentId, AgentFloor>;
   readonly peers: Map<Peer, AgentFloor>;
-  /** QUEUED tasks that wait for their backoff, and when each is due. */
-  readonly backing: Set<number>;
+  /** QUEUED tasks that wait for their backoff, and when each is due; entries of `due` that say another time are stale. */
+  readonly backing: Map<number, number>;
   readonly due: Heap<{ dueMono: number; template: TemplateLedger; index: number }>;
   /** Submits that are gathered but not committed, by idempotency key. */
   readonly submitting: Map<string, { bodyHash: string; experiment: ExperimentId; waiters: number[] }>;
@@ -159,7 +163,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     held: new Map(),
     agents: new Map(),
     peers: new Map(),
-    backing: new Set(),
+    backing: new Map(),
     due: new Heap((a, b) => a.dueMono < b.dueMono),
     submitting: new Map(),
     deciding: new Map(),

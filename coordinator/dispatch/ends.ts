@@ -8,9 +8,10 @@ import type { AttemptGroup, EndGroup, ToAgent } from "../../shared/protocol/mess
 import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
 import { backoffMs } from "./floor/backoff.ts";
 import { observeRunTime } from "./floor/classes.ts";
-import { type Ack, currentCut, deltaOf, type GatheredEnd, gatherEnd } from "./floor/gather.ts";
+import { type Ack, currentCut, deltaOf, type GatheredEnd, gatherEnd, putOff } from "./floor/gather.ts";
+import { letGo, offerAgain } from "./floor/hold.ts";
 import { releaseChildren } from "./ledger/edges.ts";
-import { CANCELING, isMarked, stateOf, type TemplateLedger, taskName } from "./ledger/ledger.ts";
+import { CANCELING, isMarked, REPORTED, RETRIED, stateOf, type TemplateLedger, taskName } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 
 /** Retries of the user's budget stop counting where tries do (one byte). */
@@ -36,17 +37,16 @@ export function onEnded(
       const index = group.indexes[i] as number;
       const attempt = group.attempts[i] as number;
       const held = index < template.count ? core.held.get(template.base + index) : undefined;
-      if (held && held.attempt === attempt && held.committed && held.floor === floor) {
-        if (!held.ending) acceptReport(core, held, group, i, now);
-        else if (core.config.mutations.duplicateCounted) deltaOf(currentCut(core), group.experiment).completed++;
-      } else {
+      if (held && isRunning(held, attempt, floor)) acceptReport(core, held, group, i, now);
+      else {
         const verdict = judge(core, template, index, attempt, held);
-        if (verdict.answer === "accept")
+        if (verdict.answer === "accept") {
           acceptReport(core, lateHeld(core, template, index, attempt, floor), group, i, now);
-        else if (verdict.answer === "refuse") {
-          core.figures.stale++;
-          const { code, message } = verdict;
-          answer(core, { peer, group: oneOf(group, i), refused: { code, message } }, effects);
+        } else if (verdict.answer === "later") {
+          putOff(core, { type: "message", peer, message: { type: "ended", groups: [rowOf(group, i)] } });
+          continue;
+        } else if (verdict.answer === "refuse") {
+          refuse(core, { peer, group: oneOf(group, i), refused: verdict }, held, effects);
           continue;
         } else if (core.config.mutations.duplicateCounted) deltaOf(currentCut(core), group.experiment).completed++;
       }
@@ -55,6 +55,20 @@ export function onEnded(
     }
     if (accepted.indexes.length > 0) answer(core, { peer, group: accepted, refused: null }, effects);
   }
+}
+
+/** The usual case: the attempt of a task that this agent holds under a durable lease. */
+function isRunning(held: Held, attempt: number, floor: AgentFloor): boolean {
+  return held.attempt === attempt && held.floor === floor && held.committed && !held.ending && !held.ghost;
+}
+
+/** Says so, and lets go of a task that its agent went on with after the lease ran out: it has nothing more to say. */
+function refuse(core: Core, ack: Ack, held: Held | undefined, effects: Effect[]): void {
+  core.figures.stale++;
+  answer(core, ack, effects);
+  if (!held?.ghost || held.ending || held.attempt !== ack.group.attempts[0]) return;
+  letGo(core, held);
+  offerAgain(core, held.template, held.index);
 }
 
 /**
@@ -76,14 +90,23 @@ export function ackEffect({ peer, group, refused }: Ack): Effect {
   return { type: "send", peer, message };
 }
 
-type Verdict = { answer: "accept" | "duplicate" } | { answer: "refuse"; code: string; message: string };
+type Verdict =
+  | { answer: "accept" | "duplicate" }
+  /** It rests on a decision or a loss that is not durable yet. */
+  | { answer: "later" }
+  | { answer: "refuse"; code: string; message: string };
 
 /** What to do with a report that is not simply the running attempt of a held task. */
 function judge(core: Core, template: TemplateLedger, index: number, attempt: number, held: Held | undefined): Verdict {
-  const state = stateOf(template, index);
-  const latest = Math.max(template.attempts[index] as number, held?.attempt ?? 0);
   const name = taskName(template, index);
-  if (attempt > latest || index >= template.count) {
+  if (index >= template.count) {
+    const message = `task ${name} does not exist; its template has ${template.count} tasks`;
+    return { answer: "refuse", code: "attempt_unknown", message };
+  }
+  const state = stateOf(template, index);
+  const given = template.attempts[index] as number;
+  const latest = Math.max(given, held?.attempt ?? 0);
+  if (attempt < 1 || attempt > given) {
     const message = `attempt ${attempt} of task ${name} was never given; the latest is ${latest}`;
     return { answer: "refuse", code: "attempt_unknown", message };
   }
@@ -94,13 +117,18 @@ function judge(core: Core, template: TemplateLedger, index: number, attempt: num
     const message = `attempt ${attempt} of task ${name} was superseded by attempt ${latest}`;
     return { answer: "refuse", code: "attempt_superseded", message };
   }
-  if (state === TaskState.COMPLETED || state === TaskState.FAILED) return { answer: "duplicate" };
-  if (held?.ending) return { answer: "duplicate" };
+  if (isMarked(template, index, REPORTED)) return { answer: "duplicate" };
+  if (held?.ending) return { answer: held.reported ? "duplicate" : "later" };
+  if (isMarked(template, index, RETRIED)) {
+    const message = `attempt ${attempt} of task ${name} was given up when the task was retried`;
+    return { answer: "refuse", code: "attempt_superseded", message };
+  }
   if (state !== TaskState.QUEUED && state !== TaskState.LEASED) {
     const message = `task ${name} is ${TASK_STATE_NAMES[state]} but must be LEASED or QUEUED to report output`;
     return { answer: "refuse", code: "task_ended", message };
   }
-  return held && !held.committed ? { answer: "duplicate" } : { answer: "accept" };
+  // A cancel that is on its way will find it QUEUED and end it: then this report comes too late.
+  return { answer: state === TaskState.QUEUED && core.deciding.has(template.experiment.id) ? "later" : "accept" };
 }
 
 /** The entry of a late report: what is held of the task (by a ghost, or after a change of session), or a passing one. */
@@ -116,6 +144,7 @@ function lateHeld(core: Core, template: TemplateLedger, index: number, attempt: 
     ahead: true,
     committed: true,
     ending: true,
+    reported: false,
     ghost: true,
     phase: 0,
   };
@@ -138,6 +167,7 @@ function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: N
   end.memoryMaxBytes = group.memoryMaxBytes[i] as number;
   end.tail = group.tails?.[i];
   end.detail = group.details?.[i];
+  held.reported = true;
   gatherEnd(core, held, end);
   core.figures.ends++;
   if (outcome === Outcome.COMPLETED) {
@@ -202,6 +232,27 @@ function emptyGroup(group: AttemptGroup): AttemptGroup {
 function oneOf(group: AttemptGroup, i: number): AttemptGroup {
   const { experiment, template, indexes, attempts } = group;
   return { experiment, template, indexes: [indexes[i] as number], attempts: [attempts[i] as number] };
+}
+
+/** The same report with one of its rows. */
+function rowOf(group: EndGroup, i: number): EndGroup {
+  const pick = <T>(column: T[]): T[] => [column[i] as T];
+  const row: EndGroup = {
+    ...oneOf(group, i),
+    outcomes: pick(group.outcomes),
+    blames: pick(group.blames),
+    exitCodes: pick(group.exitCodes),
+    signals: pick(group.signals),
+    startedAtMs: pick(group.startedAtMs),
+    endedAtMs: pick(group.endedAtMs),
+    cpuMs: pick(group.cpuMs),
+    memoryMaxBytes: pick(group.memoryMaxBytes),
+  };
+  const tail = group.tails?.[i];
+  const detail = group.details?.[i];
+  if (tail !== undefined) row.tails = { 0: tail };
+  if (detail !== undefined) row.details = { 0: detail };
+  return row;
 }
 
 /** Only ended experiments leave memory, so whatever is reported about one was counted long ago or is stale. */

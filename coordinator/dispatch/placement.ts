@@ -22,7 +22,8 @@ export function place(core: Core, now: Now): void {
 
 /** Leases tasks of the best class to one agent; false when none of the ready ones is for it now. */
 function serve(core: Core, floor: AgentFloor, ahead: boolean, now: Now): boolean {
-  if (floor.state !== "READY") return false;
+  // Credit −1: not even what fits.
+  if (floor.state !== "READY" || floor.ahead < 0) return false;
   if (ahead && floor.aheadUsed >= floor.ahead) return false;
   const best = bestClass(core, floor, ahead, now);
   if (!best) return false;
@@ -48,6 +49,7 @@ function serve(core: Core, floor: AgentFloor, ahead: boolean, now: Now): boolean
       ahead,
       committed: false,
       ending: false,
+      reported: false,
       ghost: false,
       phase: 0,
     };

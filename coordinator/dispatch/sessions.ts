@@ -8,9 +8,9 @@ import { isFinal, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup, FromAgent, HeldGroup } from "../../shared/protocol/messages.ts";
 import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
 import { decideEnd } from "./ends.ts";
-import { gatherEnd } from "./floor/gather.ts";
+import { gatherEnd, putOff } from "./floor/gather.ts";
 import { floorOf, hold, letGo, offerAgain, recharge } from "./floor/hold.ts";
-import { CANCELING, isMarked, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
+import { CANCELING, isMarked, REPORTED, RETRIED, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 
 type Hello = Extract<FromAgent, { type: "hello" }>;
@@ -22,6 +22,13 @@ const HELD_ENDED = 2;
 export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects: Effect[]): void {
   const { timing } = core.config;
   const floor = floorOf(core, hello.agent, hello.root, now.mono + timing.ttlMs);
+  if (peer < floor.peerLast) {
+    const reason = `agent ${hello.name} has opened a later connection than this one`;
+    effects.push({ type: "close", peer, reason });
+    return;
+  }
+  floor.peerLast = peer;
+  if (namesLostOnItsWay(core, hello)) return putOff(core, { type: "hello", peer, hello });
   if (floor.peer !== null) {
     core.peers.delete(floor.peer);
     effects.push({ type: "close", peer: floor.peer, reason: `agent ${hello.name} opened another session` });
@@ -51,6 +58,17 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
     message: { type: "welcome", epoch, timeline: core.config.timeline, ttlMs: timing.ttlMs, superseded },
   });
   sendCancels(floor, [...kept], "it was canceled", effects);
+}
+
+/** Whether it holds a task whose loss is not durable yet: what it may go on with is known only after that commit. */
+function namesLostOnItsWay(core: Core, hello: Hello): boolean {
+  return hello.held.some((group) => {
+    const template = core.ledger.experiments.get(group.experiment)?.templates[group.template];
+    return group.indexes.some((index, i) => {
+      const held = template && core.held.get(template.base + index);
+      return held?.ending === true && !held.reported && held.attempt === group.attempts[i];
+    });
+  });
 }
 
 /** Sorts one group of what the agent holds into kept and superseded. */
@@ -95,7 +113,7 @@ function stillHeld(
     if (known.ending && known.ghost && !floor.held.has(known)) return undefined;
     return known;
   }
-  if (state !== TaskState.QUEUED) return undefined;
+  if (state !== TaskState.QUEUED || isMarked(template, index, REPORTED | RETRIED)) return undefined;
   const ghost: Held = {
     template,
     index,
@@ -105,6 +123,7 @@ function stillHeld(
     ahead: false,
     committed: true,
     ending: false,
+    reported: false,
     ghost: true,
     phase: 3,
   };
@@ -112,8 +131,8 @@ function stillHeld(
   return ghost;
 }
 
-/** A lease of this agent that its hello does not name: it never arrived, or its state is gone. */
-function forgetUnheld(core: Core, held: Held, now: Now): void {
+/** A lease of this agent that it does not have, as its hello or goodbye says: it never arrived, or its state is gone. */
+export function forgetUnheld(core: Core, held: Held, now: Now): void {
   if (held.ending) return;
   // Not durable yet: the commit finds another epoch and gives it back.
   if (!held.committed) return;
@@ -161,15 +180,19 @@ export function extendSessions(core: Core, gapMs: number): void {
 /** Takes back the leases of sessions that ran out. */
 export function expireSessions(core: Core, now: Now, effects: Effect[]): void {
   for (const floor of core.agents.values()) {
-    if (floor.deadlineMono > now.mono || (floor.peer === null && floor.held.size === 0)) continue;
+    if (floor.deadlineMono > now.mono || (floor.peer === null && floor.held.size === 0 && isAway(floor))) continue;
     if (floor.peer !== null) {
       core.peers.delete(floor.peer);
       effects.push({ type: "close", peer: floor.peer, reason: "the session was not renewed in time" });
       floor.peer = null;
     }
-    floor.state = floor.state === "GONE" ? "GONE" : "LOST";
+    if (!isAway(floor)) floor.state = "LOST";
     for (const held of [...floor.held]) loseHeld(core, held, now);
   }
+}
+
+function isAway(floor: AgentFloor): boolean {
+  return floor.state === "GONE" || floor.state === "LOST";
 }
 
 function loseHeld(core: Core, held: Held, now: Now): void {

@@ -8,12 +8,12 @@ import { onCommitted } from "./commit.ts";
 import type { AgentFloor, Core, CoreEvent, Effect, Held, Peer } from "./core.ts";
 import { onEnded } from "./ends.ts";
 import { releaseDue } from "./floor/backoff.ts";
-import { cutBatch } from "./floor/gather.ts";
+import { cutBatch, dropPutOff } from "./floor/gather.ts";
 import { restoreExperiment } from "./floor/restore.ts";
 import { place } from "./placement.ts";
 import type { Now } from "./ports.ts";
 import { onDecide, onSubmit } from "./requests.ts";
-import { expireSessions, extendSessions, onHello } from "./sessions.ts";
+import { expireSessions, extendSessions, forgetUnheld, onHello } from "./sessions.ts";
 
 /** Changes `core` by one event. After a `resign` effect, or a thrown BrokenInvariant, the core must be thrown away. */
 export function step(core: Core, event: CoreEvent, now: Now): Effect[] {
@@ -48,9 +48,12 @@ function handle(core: Core, event: CoreEvent, now: Now, effects: Effect[]): void
     case "drain":
       onDrain(core, event, effects);
       return;
-    case "committed":
+    case "committed": {
+      const later = core.inflight?.later ?? [];
       onCommitted(core, event.seq, now, effects);
+      for (const waited of later) handle(core, waited, now, effects);
       return;
+    }
     case "revive":
       if (core.ledger.experiments.has(event.experiment.id)) return;
       core.ledger.experiments.set(event.experiment.id, event.experiment);
@@ -90,6 +93,7 @@ function onMessage(core: Core, peer: Peer, message: FromAgent, now: Now, effects
       core.peers.delete(peer);
       floor.peer = null;
       floor.state = "GONE";
+      for (const held of [...floor.held]) forgetUnheld(core, held, now);
       effects.push({ type: "close", peer, reason: "goodbye" });
       return;
     case "hello":
@@ -117,6 +121,7 @@ function heldOf(core: Core, floor: AgentFloor, group: AttemptGroup): Held[] {
 
 /** The connection is gone; leases live on until they run out, so that a reconnect costs nothing. */
 function onDisconnected(core: Core, peer: Peer): void {
+  dropPutOff(core, peer);
   const floor = core.peers.get(peer);
   if (!floor) return;
   core.peers.delete(peer);

@@ -23,14 +23,18 @@ export function backOff(core: Core, template: TemplateLedger, index: number, now
     offerAgain(core, template, index);
     return;
   }
-  core.backing.add(template.base + index);
-  core.due.push({ dueMono: now.mono + delay, template, index });
+  const dueMono = now.mono + delay;
+  core.backing.set(template.base + index, dueMono);
+  core.due.push({ dueMono, template, index });
 }
 
 /** Offers every task whose time has come. */
 export function releaseDue(core: Core, now: Now): void {
   for (let next = core.due.top(); next && next.dueMono <= now.mono; next = core.due.top()) {
     core.due.pop();
-    if (core.backing.delete(next.template.base + next.index)) offerAgain(core, next.template, next.index);
+    const number = next.template.base + next.index;
+    if (core.backing.get(number) !== next.dueMono) continue;
+    core.backing.delete(number);
+    offerAgain(core, next.template, next.index);
   }
 }

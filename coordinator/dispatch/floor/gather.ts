@@ -15,7 +15,7 @@ import {
   type LeaseRecord,
   type SubmitRecord,
 } from "../batch.ts";
-import type { AgentFloor, Core, Effect, Held, Peer } from "../core.ts";
+import type { AgentFloor, Core, CoreEvent, Effect, Held, Peer } from "../core.ts";
 import type { TemplateLedger } from "../ledger/ledger.ts";
 import type { Now } from "../ports.ts";
 
@@ -39,6 +39,8 @@ export interface Cut {
   readonly decisions: DecisionRecord[];
   /** What was asked and is answered at the commit. */
   readonly replies: Effect[];
+  /** Events that rest on what is not durable yet: handled again after the commit. */
+  later: CoreEvent[];
   readonly deltas: Map<ExperimentId, CounterDelta>;
   /** Set when it is cut. */
   batch: Batch | null;
@@ -56,6 +58,7 @@ function emptyCut(): Cut {
     acks: [],
     decisions: [],
     replies: [],
+    later: [],
     deltas: new Map(),
     batch: null,
   };
@@ -69,6 +72,20 @@ export function currentCut(core: Core): Cut {
     core.gathered.push(cut);
   }
   return cut;
+}
+
+/** Puts an event off until everything decided so far is durable. Something is: that is why it must wait. */
+export function putOff(core: Core, event: CoreEvent): void {
+  const last = core.gathered.at(-1) ?? core.inflight;
+  if (!last) throw new Error("an event was put off with nothing to wait for");
+  last.later.push(event);
+}
+
+/** A connection that is gone is not welcomed any more. */
+export function dropPutOff(core: Core, peer: Peer): void {
+  for (const cut of core.inflight ? [core.inflight, ...core.gathered] : core.gathered) {
+    if (cut.later.length > 0) cut.later = cut.later.filter((event) => !("peer" in event) || event.peer !== peer);
+  }
 }
 
 /** How many more leases may be gathered now; ends go first, so leases stop when a whole cut is waiting. */

@@ -31,6 +31,7 @@ export function floorOf(core: Core, agent: AgentId, root: string, deadlineMono: 
       state: "LOST",
       epoch: 0,
       peer: null,
+      peerLast: -1,
       deadlineMono,
       seenAtWall: 0,
       capacity: NOTHING,

@@ -39,6 +39,7 @@ function restoreLease(core: Core, template: TemplateLedger, index: number, lease
     ahead: false,
     committed: true,
     ending: false,
+    reported: false,
     ghost: false,
     phase: 0,
   });

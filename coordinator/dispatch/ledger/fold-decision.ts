@@ -12,10 +12,12 @@ import {
   type ExperimentLedger,
   isMarked,
   mark,
+  RETRIED,
   setState,
   stateOf,
   type TemplateLedger,
   templateAt,
+  unmark,
 } from "./ledger.ts";
 
 /** Reason given by the core when `max_failures` is reached; retrying the failed reopens what fell with it. */
@@ -67,8 +69,11 @@ export function forEachInScope(
 
 function cancelTask(template: TemplateLedger, index: number, because: boolean): void {
   const state = stateOf(template, index);
-  if (state === TaskState.LEASED) mark(template, index, CANCELING);
-  else if (state === TaskState.QUEUED || state === TaskState.WAITING) {
+  if (state === TaskState.LEASED) {
+    if (!because) unmark(template, index, BECAUSE);
+    mark(template, index, because ? CANCELING | BECAUSE : CANCELING);
+  }
+  if (state === TaskState.QUEUED || state === TaskState.WAITING) {
     template.notBefore.delete(index);
     setState(template, index, TaskState.CANCELED, because ? BECAUSE : 0);
     cancelDependents(template, index);
@@ -104,7 +109,7 @@ function retry(experiment: ExperimentLedger, scope: DecisionRecord["scope"], rea
       template.triedUser[index] = 0;
       template.triedInfrastructure[index] = 0;
       const next = parentsCompleted(template, index) ? TaskState.QUEUED : TaskState.WAITING;
-      setState(template, index, next);
+      setState(template, index, next, RETRIED);
       if (next === TaskState.QUEUED) ready(template, index);
     }
   }

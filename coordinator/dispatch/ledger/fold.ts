@@ -2,12 +2,13 @@
  * Folding: the only thing that changes the ledger. Pure and deterministic; the same batches over the same state give the
  * same state, whether live at `committed(seq)` or in replay. Everything the core promises is checked here, loudly.
  */
-import { Charge, Disposition, Outcome } from "../../../shared/model/attempt.ts";
+import { Blame, Charge, Disposition, Outcome } from "../../../shared/model/attempt.ts";
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../../shared/model/states.ts";
 import type { Batch, EndRecord, LeaseRecord, SubmitRecord } from "../batch.ts";
 import { cancelDependents, type Ready, releaseChildren } from "./edges.ts";
 import { foldDecision } from "./fold-decision.ts";
 import {
+  BECAUSE,
   BrokenInvariant,
   CANCELING,
   createExperiment,
@@ -15,6 +16,9 @@ import {
   idempotencyKey,
   isMarked,
   type Ledger,
+  mark,
+  REPORTED,
+  RETRIED,
   setState,
   stateOf,
   type TemplateLedger,
@@ -108,7 +112,13 @@ function foldEnd(experiment: ExperimentLedger, record: EndRecord, ready: Ready):
     if (state === TaskState.LEASED) template.leases.delete(index);
     if (record.dispositions[i] === Disposition.FINAL) foldFinal(template, index, record.outcomes[i] as Outcome, ready);
     else foldRequeue(template, index, state, record.notBeforeMs[i] as number, ready);
+    if (isReported(record.blames[i] as Blame)) mark(template, index, REPORTED);
   }
+}
+
+/** Whether the agent itself said how the attempt ended; otherwise its own report may still come. */
+function isReported(blame: Blame): boolean {
+  return blame !== Blame.AGENT_LOST && blame !== Blame.NOT_HELD;
 }
 
 function checkEnd(template: TemplateLedger, index: number, attempt: number, state: TaskState): void {
@@ -120,6 +130,9 @@ function checkEnd(template: TemplateLedger, index: number, attempt: number, stat
   }
   if (isFinal(state) || state === TaskState.WAITING) {
     throw new BrokenInvariant(`a second end of ${taskName(template, index)}, which is ${TASK_STATE_NAMES[state]}`);
+  }
+  if (isMarked(template, index, REPORTED | RETRIED)) {
+    throw new BrokenInvariant(`a second end of attempt ${attempt} of ${taskName(template, index)}`);
   }
 }
 
@@ -134,8 +147,14 @@ function foldFinal(template: TemplateLedger, index: number, outcome: Outcome, re
     releaseChildren(template, index, ready);
     return;
   }
-  setState(template, index, outcome === Outcome.CANCELED ? TaskState.CANCELED : TaskState.FAILED);
+  if (outcome === Outcome.CANCELED) setState(template, index, TaskState.CANCELED, becauseOf(template, index));
+  else setState(template, index, TaskState.FAILED);
   cancelDependents(template, index);
+}
+
+/** A task that max_failures canceled while it ran stays marked, so that retrying the failed reopens it, too. */
+function becauseOf(template: TemplateLedger, index: number): number {
+  return isMarked(template, index, BECAUSE) ? BECAUSE : 0;
 }
 
 function foldRequeue(
@@ -146,7 +165,7 @@ function foldRequeue(
   ready: Ready,
 ): void {
   if (isMarked(template, index, CANCELING)) {
-    setState(template, index, TaskState.CANCELED);
+    setState(template, index, TaskState.CANCELED, becauseOf(template, index));
     cancelDependents(template, index);
     return;
   }

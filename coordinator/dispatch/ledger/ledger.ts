@@ -18,12 +18,18 @@ export class BrokenInvariant extends Error {
   override name = "BrokenInvariant";
 }
 
-/** One byte per task: the state in the low three bits, and two marks. */
+/** One byte per task: the state in the low three bits, and four marks. */
 const STATE_MASK = 7;
 /** A LEASED task that was canceled: whatever its attempt comes to, it is not queued again. */
 export const CANCELING = 8;
 /** A CANCELED task that fell because of others' failures (a need, max_failures): retrying those reopens it. */
 export const BECAUSE = 16;
+/** The end of the latest attempt stands in the journal as its agent reported it: another report of it is a repetition. */
+export const REPORTED = 32;
+/** A person retried the task after its latest attempt: what that attempt still reports does not count any more. */
+export const RETRIED = 64;
+/** Marks that are about the latest attempt: they stay until the next one is given. */
+const ATTEMPT_MARKS = REPORTED | RETRIED;
 
 /** One task of a template as a number that is unique in this process: `base + index`, index below 2^24. */
 const TEMPLATE_SPAN = 2 ** 24;
@@ -207,19 +213,28 @@ export function mark(template: TemplateLedger, index: number, bits: number): voi
   touch(template, index);
 }
 
+export function unmark(template: TemplateLedger, index: number, bits: number): void {
+  template.states[index] = (template.states[index] as number) & ~bits;
+  touch(template, index);
+}
+
 const ALLOWED = new Uint8Array(64);
 TASK_STATE_NAMES.forEach((from, i) => {
   for (const to of TASK_TRANSITIONS[from]) ALLOWED[i * 8 + TASK_STATE_NAMES.indexOf(to)] = 1;
 });
 
-/** The one setter of a task's state; keeps the counts, refuses what the table does not allow. `bits` are its new marks. */
+/**
+ * The one setter of a task's state; keeps the counts, refuses what the table does not allow. `bits` are its new marks
+ * beside those of the latest attempt, which end with the next lease.
+ */
 export function setState(template: TemplateLedger, index: number, next: TaskState, bits = 0): void {
   const from = stateOf(template, index);
   if (ALLOWED[from * 8 + next] !== 1) {
     const name = taskName(template, index);
     throw new BrokenInvariant(`task ${name} is ${TASK_STATE_NAMES[from]} and cannot become ${TASK_STATE_NAMES[next]}`);
   }
-  template.states[index] = next | bits;
+  const kept = next === TaskState.LEASED ? 0 : (template.states[index] as number) & ATTEMPT_MARKS;
+  template.states[index] = next | bits | kept;
   template.counts[from] = (template.counts[from] as number) - 1;
   template.counts[next] = (template.counts[next] as number) + 1;
   if (next >= TaskState.COMPLETED) template.experiment.open--;
