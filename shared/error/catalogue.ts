@@ -12,6 +12,7 @@ interface CatalogueEntry {
 
 export const CATALOGUE = {
   agent_name_taken: { status: 409, retryable: false },
+  agent_not_enrolled: { status: 400, retryable: false },
   agent_not_found: { status: 404, retryable: false },
   agent_offline: { status: 503, retryable: true },
   body_invalid: { status: 400, retryable: false },
@@ -47,6 +48,7 @@ export const CATALOGUE = {
   not_leading: { status: 503, retryable: true },
   not_supported_yet: { status: 404, retryable: false },
   origin_refused: { status: 403, retryable: false },
+  outbox_unusable: { status: 500, retryable: false },
   output_not_found: { status: 404, retryable: false },
   output_not_written: { status: 400, retryable: false },
   output_outside: { status: 403, retryable: false },
@@ -56,6 +58,8 @@ export const CATALOGUE = {
   request_invalid: { status: 400, retryable: false },
   route_not_found: { status: 404, retryable: false },
   run_invalid: { status: 422, retryable: false },
+  runner_missing: { status: 400, retryable: false },
+  runner_not_executable: { status: 400, retryable: false },
   runner_unavailable: { status: 503, retryable: true },
   schema_too_new: { status: 400, retryable: false },
   server_not_configured: { status: 503, retryable: false },

@@ -1,8 +1,8 @@
 /**
  * The agent's identity: an Ed25519 key made at the site, whose public half the coordinator learns at enrolment, and the
- * proof by which a session shows that it holds the other half. Computes only; who keeps the key is not its business.
+ * proof by which a session shows that it holds the other half. Computes only: where the key is kept is its caller's business.
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { helloProofText } from "../protocol/messages.ts";
 
 /** What a hello's proof is bound to: this connection's nonce, this history, this agent under this name. */
@@ -36,19 +36,6 @@ export function publicKeyText(privateKey: KeyObject): string {
 
 /** The proof of a hello: base64 of the signature of `helloProofText`. */
 export function signHello(privateKey: KeyObject, claim: HelloClaim): string {
-  return sign(null, claimBytes(claim), privateKey).toString("base64");
-}
-
-/** Whether `proof` was made for exactly this claim with the private half of `publicKey`. Whatever comes in, it never throws. */
-export function verifyHello(publicKey: string, claim: HelloClaim, proof: string): boolean {
-  try {
-    const key = createPublicKey({ key: Buffer.from(publicKey, "base64"), format: "der", type: "spki" });
-    return key.asymmetricKeyType === "ed25519" && verify(null, claimBytes(claim), key, Buffer.from(proof, "base64"));
-  } catch {
-    return false;
-  }
-}
-
-function claimBytes(claim: HelloClaim): Buffer {
-  return Buffer.from(helloProofText(claim.nonce, claim.timeline, claim.agent, claim.name));
+  const text = helloProofText(claim.nonce, claim.timeline, claim.agent, claim.name);
+  return sign(null, Buffer.from(text), privateKey).toString("base64");
 }
