@@ -1,0 +1,72 @@
+/** The routes of agents and their enrolment: decode, one domain call, encode. */
+import type { CreatedEnrolmentToken } from "../../../shared/api/agent.ts";
+import type { RouteId } from "../../../shared/api/routes.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
+import { type AgentSources, drainAgent, findAgent, listAgents } from "../../domain/agent/agents.ts";
+import {
+  createEnrolmentToken,
+  enrolAgent,
+  listEnrolmentTokens,
+  revokeEnrolmentToken,
+} from "../../domain/agent/enrolment.ts";
+import { encodeAgent, encodeEnrolmentToken } from "../encode.ts";
+import { RememberedAnswers } from "./idempotency.ts";
+import { type Handlers, ok } from "./register.ts";
+
+type AgentRoutes = Extract<
+  RouteId,
+  | "listAgents"
+  | "getAgent"
+  | "drainAgent"
+  | "enrolAgent"
+  | "createEnrolmentToken"
+  | "listEnrolmentTokens"
+  | "revokeEnrolmentToken"
+>;
+
+export function agentHandlers(sources: AgentSources): Handlers<AgentRoutes> {
+  const { registry } = sources;
+  const created = new RememberedAnswers<CreatedEnrolmentToken>();
+  return {
+    listAgents: async ({ query }) => {
+      const page = await listAgents(sources, { limit: query.limit, cursor: query.cursor });
+      return ok({ items: page.items.map(encodeAgent), next_cursor: page.nextCursor });
+    },
+
+    getAgent: async ({ params }) => ok(encodeAgent(await findAgent(sources, params.agent as AgentId))),
+
+    drainAgent: async ({ params, body }) => {
+      const reason = body.reason ?? "drained by request";
+      return ok(encodeAgent(await drainAgent(sources, params.agent as AgentId, reason)));
+    },
+
+    enrolAgent: async ({ body }) => {
+      const { agent, again, timeline } = await enrolAgent(sources, {
+        token: body.token,
+        name: body.name,
+        publicKey: body.public_key,
+      });
+      return { status: again ? 200 : 201, body: { agent, name: body.name, timeline } };
+    },
+
+    createEnrolmentToken: async ({ body, caller, idempotency }) => {
+      const request = { note: body.note, lifetimeMs: body.expires_in_seconds * 1000, actor: caller.actor };
+      const { answer, replayed } = await created.once(idempotency, async () => {
+        const { record, token } = await createEnrolmentToken(registry, request);
+        return { ...encodeEnrolmentToken(record), token };
+      });
+      return { status: replayed ? 200 : 201, body: answer, ...(replayed ? { headers: REPLAYED } : {}) };
+    },
+
+    listEnrolmentTokens: async ({ query }) => {
+      const page = await listEnrolmentTokens(registry, { limit: query.limit, cursor: query.cursor });
+      return ok({ items: page.items.map(encodeEnrolmentToken), next_cursor: page.nextCursor });
+    },
+
+    revokeEnrolmentToken: async ({ params }) => {
+      return ok(encodeEnrolmentToken(await revokeEnrolmentToken(registry, params.id)));
+    },
+  };
+}
+
+const REPLAYED = { "idempotency-replayed": "true" };

@@ -1,0 +1,162 @@
+/** The routes of experiments: decode, one domain call, encode. */
+import type { Decided, DecideExperiment, ExperimentDetail } from "../../../shared/api/experiment.ts";
+import type { RouteId } from "../../../shared/api/routes.ts";
+import { BLAME_NAMES } from "../../../shared/model/attempt.ts";
+import type { ExperimentId } from "../../../shared/model/ids.ts";
+import type { AgentFiles } from "../../domain/agent/files.ts";
+import { type Decision, decideExperiment } from "../../domain/experiment/decide.ts";
+import { explainExperiment } from "../../domain/experiment/explain.ts";
+import { type DetailedExperiment, detailExperiment, type Sources } from "../../domain/experiment/find.ts";
+import { listExperiments } from "../../domain/experiment/list.ts";
+import { listOutputs, openOutput } from "../../domain/experiment/outputs.ts";
+import { submitExperiment } from "../../domain/experiment/submit.ts";
+import { timeline } from "../../domain/experiment/timeline.ts";
+import { taskIdText } from "../../domain/task/find.ts";
+import { listTasks } from "../../domain/task/list.ts";
+import { encodeExperiment, encodeTask, exitCode, timestamp } from "../encode.ts";
+import type { Caller } from "./access.ts";
+import { type Handlers, type JsonAnswer, ok } from "./register.ts";
+
+type ExperimentRoutes = Extract<
+  RouteId,
+  | "submitExperiment"
+  | "listExperiments"
+  | "getExperiment"
+  | "listTasks"
+  | "cancelExperiment"
+  | "pauseExperiment"
+  | "resumeExperiment"
+  | "retryExperiment"
+  | "explainExperiment"
+  | "experimentTimeline"
+  | "listOutputs"
+  | "readOutput"
+>;
+
+export function experimentHandlers(sources: Sources, files: AgentFiles): Handlers<ExperimentRoutes> {
+  return {
+    submitExperiment: async ({ body, caller, idempotency }) => {
+      const { record, replayed } = await submitExperiment(sources, {
+        spec: body.spec,
+        parameters: body.parameters ?? {},
+        project: body.project,
+        name: body.name,
+        priority: body.priority,
+        specDirectory: body.spec_directory,
+        actor: caller.actor,
+        idempotency,
+      });
+      const headers: Record<string, string> = { location: `/api/v1/experiments/${record.experiment}` };
+      if (replayed) headers["idempotency-replayed"] = "true";
+      return { status: replayed ? 200 : 201, body: encodeExperiment(record), headers };
+    },
+
+    listExperiments: async ({ query }) => {
+      const { limit, cursor, state, project, name } = query;
+      const page = await listExperiments(sources, { limit, cursor, state, project, name });
+      return ok({ items: page.items.map(encodeExperiment), next_cursor: page.nextCursor });
+    },
+
+    getExperiment: async ({ params, query }) => {
+      return ok(encodeDetail(await detailExperiment(sources, experimentId(params), query.include === "spec")));
+    },
+
+    listTasks: async ({ params, query }) => {
+      const { limit, cursor, template, state } = query;
+      const page = await listTasks(sources, experimentId(params), { limit, cursor, template, state });
+      return ok({ items: page.items.map(encodeTask), next_cursor: page.nextCursor });
+    },
+
+    cancelExperiment: (call) => decide(sources, "cancel", call),
+    pauseExperiment: (call) => decide(sources, "pause", call),
+    resumeExperiment: (call) => decide(sources, "resume", call),
+    retryExperiment: (call) => decide(sources, "retry", call),
+
+    explainExperiment: async ({ params }) => {
+      const { record, reasons, waiting, failures } = await explainExperiment(sources, experimentId(params));
+      return ok({
+        state: record.state,
+        reasons,
+        waiting,
+        failures: failures.map(({ template, blame, exitCode: code, signal, tasks, example, tail, detail }) => ({
+          template,
+          blame: BLAME_NAMES[blame] ?? "none",
+          exit_code: exitCode(code),
+          signal: signal === 0 ? null : signal,
+          tasks,
+          example,
+          stderr_tail: tail,
+          detail,
+        })),
+      });
+    },
+
+    experimentTimeline: async ({ params, query }) => {
+      const page = await timeline(sources, experimentId(params), { limit: query.limit, cursor: query.cursor });
+      const items = page.items.map(({ atMs, seq, kind, message, data }) => ({
+        at: timestamp(atMs),
+        seq,
+        kind,
+        message,
+        data,
+      }));
+      return ok({ items, next_cursor: page.nextCursor });
+    },
+
+    listOutputs: async ({ params, query, signal }) => {
+      const { limit, cursor, template, index } = query;
+      const request = { limit, cursor, template, index, signal };
+      const list = await listOutputs(sources, files, experimentId(params), request);
+      const items = list.items.map((output) => ({
+        task: taskIdText(experimentId(params), output.template, output.index),
+        template: output.template,
+        index: output.index,
+        attempt: output.attempt,
+        output: output.output,
+        path: output.path,
+        size_bytes: output.sizeBytes,
+      }));
+      return ok({ items, next_cursor: list.nextCursor, problems: list.problems });
+    },
+
+    readOutput: async ({ params, signal }) => {
+      const { filename, sizeBytes, read } = await openOutput(sources, files, experimentId(params), params.path, signal);
+      return { filename, file: { sizeBytes, read } };
+    },
+  };
+}
+
+function experimentId(params: { experiment: number }): ExperimentId {
+  return params.experiment as ExperimentId;
+}
+
+async function decide(
+  sources: Sources,
+  kind: Decision["kind"],
+  { params, body, caller }: { params: { experiment: number }; body: DecideExperiment; caller: Caller },
+): Promise<JsonAnswer<Decided>> {
+  const { reason, tasks } = body;
+  const decision = { kind, reason, tasks, actor: caller.actor };
+  const { affected, record } = await decideExperiment(sources, experimentId(params), decision);
+  return ok({ affected, experiment: encodeExperiment(record) });
+}
+
+function encodeDetail({ found, counts, specText }: DetailedExperiment): ExperimentDetail {
+  const { record, definition } = found;
+  const nameOf = (ordinal: number): string => definition.templates[ordinal]?.name ?? String(ordinal);
+  return {
+    ...encodeExperiment(record),
+    templates: definition.templates.map(({ ordinal, name, foreach, needs, outputs }) => ({
+      ordinal,
+      name,
+      tasks: counts[ordinal]!,
+      foreach: foreach.map(nameOf),
+      needs: needs.map(nameOf),
+      outputs: Object.fromEntries(outputs.map((output) => [output.name, output.glob])),
+    })),
+    parameters: definition.parameters,
+    max_failures: definition.maxFailures,
+    on_disconnect: definition.onDisconnect,
+    spec: specText,
+  };
+}

@@ -1,0 +1,74 @@
+/** The routes of tasks: decode, one domain call, encode. */
+import type { RouteId } from "../../../shared/api/routes.ts";
+import type { Attempt, TaskDetail } from "../../../shared/api/task.ts";
+import { BLAME_NAMES, CHARGE_NAMES, DISPOSITION_NAMES, OUTCOME_NAMES } from "../../../shared/model/attempt.ts";
+import type { AgentFiles } from "../../domain/agent/files.ts";
+import type { AgentRegistry } from "../../domain/agent/registry.ts";
+import type { Sources } from "../../domain/experiment/find.ts";
+import type { AttemptRecord } from "../../domain/task/attempts.ts";
+import type { FoundTask } from "../../domain/task/find.ts";
+import { openLog } from "../../domain/task/log.ts";
+import { attemptsOfTask, cancelTask, explainTask, inputsOf, showTask } from "../../domain/task/task.ts";
+import { encodeTask, exitCode, timestamp, timestampOrNull } from "../encode.ts";
+import { type Handlers, ok } from "./register.ts";
+
+type TaskRoutes = Extract<RouteId, "getTask" | "listAttempts" | "readLog" | "explainTask" | "cancelTask">;
+
+export function taskHandlers(sources: Sources, registry: AgentRegistry, files: AgentFiles): Handlers<TaskRoutes> {
+  return {
+    getTask: async ({ params }) => ok(encodeTaskDetail(await showTask(sources, params.task))),
+
+    listAttempts: async ({ params, query }) => {
+      const page = await attemptsOfTask(sources, registry, params.task, { limit: query.limit, cursor: query.cursor });
+      const items = page.items.map(({ name, ...record }) => encodeAttempt(record, name));
+      return ok({ items, next_cursor: page.nextCursor });
+    },
+
+    readLog: async ({ params, query, signal }) => {
+      const { stream, attempt, offset, limit } = query;
+      const follow = query.follow === "true";
+      const log = await openLog(sources, files, { task: params.task, stream, attempt, offset, limit, follow, signal });
+      return {
+        filename: `${params.task}.${log.attempt}.${stream}`,
+        headers: { "airavata-attempt": String(log.attempt), "airavata-total-bytes": String(log.totalBytes) },
+        stream: log.bytes,
+      };
+    },
+
+    explainTask: async ({ params }) => {
+      const { task, reasons } = await explainTask(sources, params.task);
+      return ok({ task: encodeTaskDetail(task).id, state: task.view.state, reasons });
+    },
+
+    cancelTask: async ({ params, body, caller }) => {
+      return ok(encodeTaskDetail(await cancelTask(sources, params.task, body.reason, caller.actor)));
+    },
+  };
+}
+
+function encodeTaskDetail(task: FoundTask): TaskDetail {
+  const { key, template, view } = task;
+  const listed = { experiment: key.experiment, templateName: template.name, view };
+  return { ...encodeTask(listed), inputs: inputsOf(task) };
+}
+
+function encodeAttempt({ attempt, agent, end }: AttemptRecord, agentName: string | null): Attempt {
+  return {
+    attempt,
+    agent,
+    agent_name: agentName,
+    disposition: end && (DISPOSITION_NAMES[end.disposition] ?? null),
+    outcome: end && (OUTCOME_NAMES[end.outcome] ?? null),
+    blame: end && (BLAME_NAMES[end.blame] ?? null),
+    charged_to: end && (CHARGE_NAMES[end.charge] ?? null),
+    exit_code: end && exitCode(end.exitCode),
+    signal: end && (end.signal === 0 ? null : end.signal),
+    started_at: end && (end.startedAtMs === 0 ? null : timestamp(end.startedAtMs)),
+    ended_at: end && timestampOrNull(end.endedAtMs === 0 ? null : end.endedAtMs),
+    not_before: end && (end.notBeforeMs === 0 ? null : timestamp(end.notBeforeMs)),
+    cpu_seconds: end ? end.cpuMs / 1000 : 0,
+    memory_max_bytes: end?.memoryMaxBytes ?? 0,
+    stderr_tail: end?.tail ?? null,
+    detail: end?.detail ?? null,
+  };
+}

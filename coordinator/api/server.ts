@@ -1,0 +1,151 @@
+/**
+ * The coordinator's one listener: REST, the agents' and the watchers' WebSockets, metrics. It decodes, asks the domain,
+ * encodes; it decides nothing.
+ */
+import { randomUUID } from "node:crypto";
+import type { AddressInfo } from "node:net";
+import fastify, { type FastifyInstance } from "fastify";
+import type { Logger } from "../../shared/log/log.ts";
+import type { AgentRegistry } from "../domain/agent/registry.ts";
+import type { AgentSessions } from "../domain/agent/session.ts";
+import type { EventHub } from "../domain/event/hub.ts";
+import type { Sources } from "../domain/experiment/find.ts";
+import type { WorkFigures } from "../domain/figures.ts";
+import { answerAbsent } from "./http/absent.ts";
+import { createGate } from "./http/access.ts";
+import { agentHandlers } from "./http/agents.ts";
+import { experimentHandlers } from "./http/experiments.ts";
+import { createMetrics } from "./http/metrics.ts";
+import { sendProblem } from "./http/problem.ts";
+import { parseBodies, registerRoutes } from "./http/register.ts";
+import { serviceHandlers } from "./http/service.ts";
+import { taskHandlers } from "./http/tasks.ts";
+import { createAgentSockets } from "./socket/agents.ts";
+import { acceptUpgrades } from "./socket/upgrade.ts";
+import { createWatcherSockets } from "./socket/watchers.ts";
+
+export interface ApiOptions {
+  sources: Sources;
+  registry: AgentRegistry;
+  sessions: AgentSessions;
+  hub: EventHub;
+  work: WorkFigures;
+  pingDatabase(): Promise<void>;
+  /** SHA-256 of the operator's token. */
+  tokenHash: Buffer;
+  bodyBytesMax: number;
+  version: string;
+  log: Logger;
+}
+
+export interface ApiServer {
+  /** Resolves with the URL that a client on this machine uses. */
+  listen(address: { host: string; port: number }): Promise<string>;
+  /** Whether a client (agents are none) is being served, and when the last one was; monotonic ms. */
+  activity(): { clients: number; lastMono: number };
+  /** Ends all connections; resolves when the last one is gone. */
+  close(): Promise<void>;
+}
+
+/** From the first byte of a request to its last: a body of 8 MiB at 2 Mbit/s. */
+const REQUEST_TIMEOUT_MS = 35_000;
+/** Longer than the usual minute of a proxy, so that it is never we who close first under a request. */
+const KEEP_ALIVE_MS = 72_000;
+/** An output's path is the longest parameter. */
+const PARAMETER_LENGTH_MAX = 5_000;
+
+const HEADERS = {
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cache-control": "no-store",
+};
+
+export function createApiServer(options: ApiOptions): ApiServer {
+  const { sources, registry, log, version } = options;
+  const agents = createAgentSockets({ sessions: options.sessions, log });
+  const watchers = createWatcherSockets({ hub: options.hub, log });
+  const gate = createGate(options.tokenHash);
+  const metrics = createMetrics({
+    work: options.work,
+    gauges: () => ({ agent_sessions: agents.sessions(), watchers: options.hub.watchers() }),
+  });
+  const activity = { clients: 0, lastMono: performance.now() };
+
+  const server = fastify({
+    logger: false,
+    bodyLimit: options.bodyBytesMax,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: true,
+    genReqId: () => randomUUID(),
+    routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, error, log),
+  });
+  server.decorateRequest("caller");
+  parseBodies(server);
+  server.addHook("onRequest", async (request, reply) => {
+    reply.headers(HEADERS).header("x-request-id", request.id);
+    request.caller = gate.admit(request.routeOptions.config.access ?? "token", request.raw);
+  });
+  countRequests(server, activity, metrics.countRequest);
+  server.setErrorHandler((error, _request, reply) => sendProblem(reply, error, log));
+  server.setNotFoundHandler(answerAbsent);
+
+  registerRoutes(server, {
+    ...experimentHandlers(sources, agents.files),
+    ...taskHandlers(sources, registry, agents.files),
+    ...agentHandlers({ dispatcher: sources.dispatcher, registry }),
+    ...serviceHandlers({
+      dispatcher: sources.dispatcher,
+      pingDatabase: options.pingDatabase,
+      version,
+      startedAtMs: Date.now(),
+      metrics,
+    }),
+  });
+  acceptUpgrades(server.server, { gate, agents, watchers });
+
+  return {
+    async listen({ host, port }) {
+      await server.listen({ host, port });
+      return urlOf(server.server.address() as AddressInfo);
+    },
+    activity: () => ({ clients: activity.clients + options.hub.watchers(), lastMono: activity.lastMono }),
+    async close() {
+      agents.close();
+      watchers.close();
+      await server.close();
+      metrics.close();
+    },
+  };
+}
+
+/** Requests by route for metrics; and which of them are clients', so that an idle stack knows that it is idle. */
+function countRequests(
+  server: FastifyInstance,
+  activity: { clients: number; lastMono: number },
+  count: (method: string, route: string, status: number) => void,
+): void {
+  server.addHook("onRequest", async (request, reply) => {
+    const isClient = request.routeOptions.config.access === "token";
+    if (!isClient) return;
+    activity.clients++;
+    activity.lastMono = performance.now();
+    reply.raw.once("close", () => {
+      activity.clients--;
+      activity.lastMono = performance.now();
+    });
+  });
+  server.addHook("onResponse", async (request, reply) => {
+    count(request.method, request.routeOptions.url ?? "(none)", reply.statusCode);
+  });
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  // Who listens everywhere is reached on loopback from here.
+  const host =
+    address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "[::1]" : family === "IPv6" ? `[${address}]` : address;
+  return `http://${host}:${port}`;
+}

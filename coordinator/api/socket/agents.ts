@@ -1,0 +1,254 @@
+/**
+ * The agents' WebSocket: challenge, proven hello within five seconds, then frames both ways. One session per connection.
+ * A broken, hostile or flooding peer loses its connection and nothing else: no frame reaches the dispatcher unproven or
+ * undecoded, and nothing that an agent sends may throw past this file.
+ */
+import type { WebSocket } from "ws";
+import type { ErrorCode } from "../../../shared/error/catalogue.ts";
+import { AiravataError } from "../../../shared/error/error.ts";
+import type { Logger } from "../../../shared/log/log.ts";
+import {
+  AGENT_UNSENT_BYTES_MAX,
+  AGENT_UNSENT_PAUSE_BYTES,
+  FILE_WINDOW_BYTES,
+  HELLO_TIMEOUT_MS,
+  UNPROVEN_SOCKETS_MAX,
+} from "../../../shared/model/constants.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
+import { decodeFromAgent, encodeFrames } from "../../../shared/protocol/codec.ts";
+import type { FromAgent, Reaction, ToAgent } from "../../../shared/protocol/messages.ts";
+import type { AgentFiles, FileRead } from "../../domain/agent/files.ts";
+import type { AgentSession, AgentSessions } from "../../domain/agent/session.ts";
+import { closeSocket } from "./close.ts";
+import { AgentRequests } from "./requests.ts";
+
+export interface AgentSockets {
+  /** Throws `too_many_connections` or `not_leading` before the upgrade is answered. */
+  admit(): void;
+  accept(socket: WebSocket): void;
+  files: AgentFiles;
+  /** Proven sessions, for figures. */
+  sessions(): number;
+  close(): void;
+}
+
+/** What an agent must do about our refusals; every other one means: come back later. */
+const REACTIONS: Partial<Record<ErrorCode, Reaction>> = {
+  hello_refused: "enrol",
+  protocol_version_unsupported: "stop",
+};
+
+export function createAgentSockets(options: { sessions: AgentSessions; log: Logger }): AgentSockets {
+  const { sessions, log } = options;
+  const open = new Set<AgentSocket>();
+  const proven = new Map<AgentId, AgentSocket>();
+  const room: Room = {
+    sessions,
+    log,
+    proven: (agent, socket) => void proven.set(agent, socket),
+    gone: (agent, socket) => {
+      open.delete(socket);
+      if (agent !== undefined && proven.get(agent) === socket) proven.delete(agent);
+    },
+  };
+  const closeAll = (code: ErrorCode, reason: string): void => {
+    for (const socket of [...open]) socket.refuse(new AiravataError(code, reason));
+  };
+  const stopListening = sessions.onDeposed(() => closeAll("not_leading", "this coordinator no longer leads"));
+  return {
+    admit() {
+      // Every open one that is not proven counts, also while its key is looked up.
+      if (open.size - proven.size >= UNPROVEN_SOCKETS_MAX) {
+        const text = `${UNPROVEN_SOCKETS_MAX} agents are connecting at once, which is the bound`;
+        throw new AiravataError("too_many_connections", text);
+      }
+      sessions.challenge();
+    },
+    accept(socket) {
+      open.add(new AgentSocket(socket, room));
+    },
+    files: filesOf(proven),
+    sessions: () => proven.size,
+    close() {
+      stopListening();
+      closeAll("stopping", "the coordinator is shutting down");
+    },
+  };
+}
+
+function filesOf(proven: Map<AgentId, AgentSocket>): AgentFiles {
+  const requestsOf = (agent: AgentId): AgentRequests => {
+    const socket = proven.get(agent);
+    if (socket) return socket.requests;
+    throw new AiravataError("agent_offline", `agent ${agent} has no session now, and the file is on its disk`);
+  };
+  return {
+    list: async (agent, group, signal) => requestsOf(agent).list(group, signal),
+    async *read(agent, { file, offset, limit, follow, signal }: FileRead) {
+      let at = offset;
+      let rest = limit;
+      do {
+        const windowBytes = Math.min(rest, FILE_WINDOW_BYTES);
+        const before = at;
+        // Asked anew for each window: the agent may have come back on another socket meanwhile.
+        const chunks = requestsOf(agent).read({ file, offset: at, limit: windowBytes, follow }, signal);
+        for await (const chunk of chunks) {
+          at += chunk.data.length;
+          yield { data: chunk.data, totalBytes: chunk.totalBytes };
+        }
+        rest -= at - before;
+        // A window that came short is the end of the file.
+        if (at - before < windowBytes) return;
+      } while (rest > 0);
+    },
+  };
+}
+
+interface Room {
+  sessions: AgentSessions;
+  log: Logger;
+  proven(agent: AgentId, socket: AgentSocket): void;
+  gone(agent: AgentId | undefined, socket: AgentSocket): void;
+}
+
+class AgentSocket {
+  readonly requests: AgentRequests;
+  private readonly socket: WebSocket;
+  private readonly room: Room;
+  private readonly challenge: Extract<ToAgent, { type: "challenge" }>;
+  private readonly helloTimer: NodeJS.Timeout;
+  private agent: AgentId | undefined;
+  private session: AgentSession | undefined;
+  /** A hello came and its key is being looked up. */
+  private proving = false;
+  private closing = false;
+
+  constructor(socket: WebSocket, room: Room) {
+    this.socket = socket;
+    this.room = room;
+    this.requests = new AgentRequests((message) => this.send(message));
+    socket.on("message", (data, isBinary) => this.onFrame(data as Buffer, isBinary));
+    socket.on("error", (error) => room.log.debug("an agent's socket failed", { agent: this.agent, error }));
+    socket.on("close", (code) => this.onClosed(`closed with ${code}`));
+    this.helloTimer = setTimeout(() => {
+      const text = `no proven hello came within ${HELLO_TIMEOUT_MS / 1000} s`;
+      this.refuse(new AiravataError("hello_timeout", text));
+    }, HELLO_TIMEOUT_MS);
+    this.challenge = room.sessions.challenge();
+    this.send(this.challenge);
+  }
+
+  /** Says why and ends the connection. */
+  refuse(error: AiravataError): void {
+    if (this.closing) return;
+    const reaction = REACTIONS[error.code] ?? "reconnect";
+    this.send({ type: "error", code: error.code, message: error.message, reaction });
+    this.end(error.message);
+  }
+
+  private end(reason: string): void {
+    if (this.closing) return;
+    this.closing = true;
+    clearTimeout(this.helloTimer);
+    closeSocket(this.socket, reason);
+  }
+
+  private onFrame(frame: Buffer, isBinary: boolean): void {
+    if (this.closing) return;
+    try {
+      if (!isBinary) throw new AiravataError("frame_invalid", "frames are binary MessagePack, not text");
+      const message = decodeFromAgent(frame);
+      if (message.type === "unknown") {
+        this.send({
+          type: "error",
+          code: "frame_invalid",
+          message: `this coordinator knows no message "${message.name}"`,
+          reaction: "none",
+        });
+        return;
+      }
+      this.onMessage(message);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private onMessage(message: FromAgent): void {
+    if (message.type === "hello") {
+      void this.onHello(message).catch((error: unknown) => this.failed(error));
+      return;
+    }
+    if (this.session === undefined) {
+      throw new AiravataError("frame_invalid", `"${message.type}" came before the hello was accepted`);
+    }
+    if (message.type === "chunk" || message.type === "listed") this.requests.receive(message);
+    else if (message.type === "error")
+      this.room.log.warn("an agent reports an error", { agent: this.agent, ...message });
+    else this.session.receive(message);
+  }
+
+  private async onHello(hello: Extract<FromAgent, { type: "hello" }>): Promise<void> {
+    if (this.proving) throw new AiravataError("frame_invalid", "a second hello on one connection");
+    this.proving = true;
+    const peer = { send: (message: ToAgent) => this.send(message), close: (reason: string) => this.end(reason) };
+    const session = await this.room.sessions.attach(hello, this.challenge, peer);
+    // It may have gone while its key was looked up; then the session ends as soon as it began.
+    if (this.closing || this.socket.readyState !== this.socket.OPEN) return session.disconnected();
+    clearTimeout(this.helloTimer);
+    this.agent = hello.agent;
+    this.session = session;
+    this.room.proven(hello.agent, this);
+  }
+
+  private failed(error: unknown): void {
+    if (error instanceof AiravataError) {
+      this.room.log.info("an agent's connection is refused", { agent: this.agent, error });
+      this.refuse(error);
+      return;
+    }
+    this.room.log.error("an agent's message failed", { agent: this.agent, error });
+    this.refuse(new AiravataError("internal", "the coordinator failed at a message of this agent"));
+  }
+
+  /** Never blocks, never throws. */
+  private send(message: ToAgent): void {
+    if (this.closing || this.socket.readyState !== this.socket.OPEN) return;
+    let frames: Uint8Array[];
+    try {
+      frames = encodeFrames(message);
+    } catch (error) {
+      this.room.log.error("a message for an agent does not fit a frame", {
+        agent: this.agent,
+        type: message.type,
+        error,
+      });
+      this.end("a message could not be sent");
+      return;
+    }
+    for (const frame of frames) this.socket.send(frame, this.onSent);
+    const unsent = this.socket.bufferedAmount;
+    if (unsent > AGENT_UNSENT_BYTES_MAX) {
+      this.room.log.warn("an agent does not read what it is sent; cutting it off", { agent: this.agent, unsent });
+      this.socket.terminate();
+    } else if (unsent > AGENT_UNSENT_PAUSE_BYTES && !this.socket.isPaused) {
+      // Who does not listen is not listened to: its next requests would only make more to send.
+      this.socket.pause();
+    }
+  }
+
+  private readonly onSent = (): void => {
+    if (this.socket.isPaused && this.socket.bufferedAmount < AGENT_UNSENT_PAUSE_BYTES / 2) this.socket.resume();
+  };
+
+  private onClosed(reason: string): void {
+    this.closing = true;
+    clearTimeout(this.helloTimer);
+    this.requests.close(reason);
+    this.room.gone(this.agent, this);
+    try {
+      this.session?.disconnected();
+    } catch (error) {
+      this.room.log.error("ending an agent's session failed", { agent: this.agent, error });
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/** Agents as people see them: who is enrolled, from the registry, with what the dispatcher knows of their sessions. */
+import { AiravataError } from "../../../shared/error/error.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
+import type { Dispatcher } from "../../dispatch/contract.ts";
+import type { Listed } from "../experiment/list.ts";
+import type { AgentRecord } from "./record.ts";
+import type { AgentRegistry, StoredAgent } from "./registry.ts";
+
+export interface AgentSources {
+  dispatcher: Dispatcher;
+  registry: AgentRegistry;
+}
+
+/** By number. Throws `cursor_invalid`. */
+export async function listAgents(
+  sources: AgentSources,
+  query: { limit: number; cursor: string | undefined },
+): Promise<Listed<AgentRecord>> {
+  if (query.cursor !== undefined && !/^\d{1,15}$/.test(query.cursor)) {
+    throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
+  }
+  const after = query.cursor === undefined ? null : (Number(query.cursor) as AgentId);
+  const stored = await sources.registry.agents(after, query.limit + 1);
+  const items = withViews(sources, stored.slice(0, query.limit));
+  return { items, nextCursor: stored.length > query.limit ? String(items.at(-1)!.agent) : null };
+}
+
+/** Throws `agent_not_found`. */
+export async function findAgent(sources: AgentSources, id: AgentId): Promise<AgentRecord> {
+  const stored = await sources.registry.agent(id);
+  if (!stored) throw new AiravataError("agent_not_found", `no agent ${id} is enrolled`);
+  return withViews(sources, [stored])[0]!;
+}
+
+/**
+ * Asks an agent to take nothing new and to leave when it is done. Throws `agent_not_found`, `agent_offline` (it would
+ * come back READY, so there is nothing to be told), `not_leading`.
+ */
+export async function drainAgent(sources: AgentSources, id: AgentId, reason: string): Promise<AgentRecord> {
+  const { view } = await findAgent(sources, id);
+  if (!view || (view.state !== "READY" && view.state !== "DRAINING")) {
+    throw new AiravataError(
+      "agent_offline",
+      `agent ${id} is ${view?.state ?? "OFFLINE"} and must be READY to be drained`,
+    );
+  }
+  sources.dispatcher.drain(id, reason);
+  return findAgent(sources, id);
+}
+
+function withViews({ dispatcher }: AgentSources, stored: StoredAgent[]): AgentRecord[] {
+  const views = new Map(dispatcher.agents().map((view) => [view.agent, view]));
+  return stored.map(({ agent, name, enrolledAtMs }) => ({
+    agent,
+    name,
+    enrolledAtMs,
+    view: views.get(agent) ?? null,
+  }));
+}

@@ -1,0 +1,65 @@
+/**
+ * Who an agent is: an Ed25519 key, registered once with an enrolment token and proven on every connection. Pure
+ * decisions; keys and tokens come from the store.
+ */
+import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from "node:crypto";
+import { AiravataError } from "../../../shared/error/error.ts";
+import type { FromAgent } from "../../../shared/protocol/messages.ts";
+import { helloProofText, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from "../../../shared/protocol/messages.ts";
+
+export type Hello = Extract<FromAgent, { type: "hello" }>;
+
+/** Prefix that lets a secret scanner recognise a leaked one. */
+const ENROLMENT_TOKEN_PREFIX = "aet_";
+
+/** 256 random bits. */
+export function newEnrolmentToken(): string {
+  return ENROLMENT_TOKEN_PREFIX + randomBytes(32).toString("base64url");
+}
+
+/** What is kept of a secret: 256 random bits need no salt and no slow hash. */
+export function secretHash(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+/** The key as it is kept: SPKI in DER. Throws `request_invalid` for anything but an Ed25519 public key. */
+export function parsePublicKey(base64: string): Buffer {
+  const der = Buffer.from(base64, "base64");
+  if (keyOf(der)?.asymmetricKeyType === "ed25519") return der;
+  throw new AiravataError("request_invalid", "public_key is no Ed25519 public key (SPKI in DER, base64)", {
+    data: { errors: [{ field: "public_key", message: "must be an Ed25519 public key: SPKI in DER, base64" }] },
+  });
+}
+
+function keyOf(der: Buffer): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: der, format: "der", type: "spki" });
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Checks version and proof of a hello. Throws `protocol_version_unsupported` or `hello_refused`; the sentence for a
+ * wrong proof is the same as for an unknown agent, so that nobody learns which agents exist.
+ */
+export function checkHello(
+  hello: Hello,
+  nonce: string,
+  timeline: number,
+  identity: { name: string; publicKey: Buffer } | undefined,
+): void {
+  if (hello.version < PROTOCOL_VERSION_OLDEST || hello.version > PROTOCOL_VERSION) {
+    throw new AiravataError(
+      "protocol_version_unsupported",
+      `the agent speaks version ${hello.version} of the protocol, the coordinator ${PROTOCOL_VERSION_OLDEST} to ${PROTOCOL_VERSION}`,
+    );
+  }
+  const key = identity && identity.name === hello.name ? keyOf(identity.publicKey) : undefined;
+  const text = Buffer.from(helloProofText(nonce, timeline, hello.agent, hello.name));
+  if (key !== undefined && verify(null, text, key, Buffer.from(hello.proof, "base64"))) return;
+  throw new AiravataError(
+    "hello_refused",
+    `agent ${hello.agent} is not enrolled here under this name and key, or was revoked; enrol it with a new token`,
+  );
+}

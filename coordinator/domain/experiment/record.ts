@@ -1,0 +1,32 @@
+/**
+ * An experiment as people see it, from whichever place knows it: the dispatcher's memory while it is unfinished, the
+ * history afterwards.
+ */
+import type { ExperimentId } from "../../../shared/model/ids.ts";
+import type { ExperimentState } from "../../../shared/model/states.ts";
+import type { ExperimentView, TaskCounts } from "../../dispatch/contract.ts";
+
+export interface ExperimentRecord {
+  experiment: ExperimentId;
+  name: string;
+  /** Name of the project. */
+  project: string;
+  state: ExperimentState;
+  priority: number;
+  counts: TaskCounts;
+  submittedAtMs: number;
+  endedAtMs: number | null;
+}
+
+export function recordOfView(view: ExperimentView): ExperimentRecord {
+  return {
+    experiment: view.experiment,
+    name: view.definition.name,
+    project: view.definition.project,
+    state: view.state,
+    priority: view.priority,
+    counts: view.counts,
+    submittedAtMs: view.submittedAtMs,
+    endedAtMs: view.endedAtMs,
+  };
+}

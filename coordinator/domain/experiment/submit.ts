@@ -1,0 +1,59 @@
+/** Takes an experiment file in: parsed and checked here whatever the client did before, then durable, then answered. */
+import { AiravataError } from "../../../shared/error/error.ts";
+import { SPEC_BYTES_MAX } from "../../../shared/model/constants.ts";
+import { type ActorId, DEFAULT_PROJECT, type ProjectId } from "../../../shared/model/ids.ts";
+import { parseExperiment } from "../../../shared/spec/parse.ts";
+import { findExperiment, type Sources } from "./find.ts";
+import type { ExperimentRecord } from "./record.ts";
+
+export interface Submission {
+  /** YAML text, or the same as an object. */
+  spec: string | Record<string, unknown>;
+  parameters: Record<string, string | number | boolean>;
+  project: string | undefined;
+  name: string | undefined;
+  priority: number | undefined;
+  specDirectory: string | undefined;
+  actor: ActorId;
+  idempotency: { key: string; bodyHash: string } | null;
+}
+
+/**
+ * Resolves when it is durable. Throws SpecError, `project_not_found`, `idempotency_key_reused`, `not_leading`.
+ */
+export async function submitExperiment(
+  sources: Sources,
+  submission: Submission,
+): Promise<{ record: ExperimentRecord; replayed: boolean }> {
+  const { actor, idempotency } = submission;
+  const { definition, specText } = parse(submission);
+  const project = await projectId(sources, definition.project);
+  const { experiment, replayed } = await sources.dispatcher.submit({
+    project,
+    actor,
+    definition,
+    specText,
+    idempotency,
+  });
+  return { record: (await findExperiment(sources, experiment)).record, replayed };
+}
+
+function parse(submission: Submission) {
+  const { spec, parameters, project, name, priority, specDirectory } = submission;
+  const specText = typeof spec === "string" ? spec : JSON.stringify(spec);
+  if (Buffer.byteLength(specText) > SPEC_BYTES_MAX) {
+    throw new AiravataError("spec_too_large", `the experiment file is larger than ${SPEC_BYTES_MAX} bytes`);
+  }
+  const overrides = Object.fromEntries(Object.entries(parameters).map(([key, value]) => [key, String(value)]));
+  const source = typeof spec === "string" ? { text: spec } : { object: spec };
+  const { definition } = parseExperiment(source, overrides, { project, name, priority, specDirectory });
+  return { definition, specText };
+}
+
+async function projectId({ history }: Sources, name: string): Promise<ProjectId> {
+  // The one that is always there costs no question.
+  if (name === "default") return DEFAULT_PROJECT;
+  const project = await history.project(name);
+  if (project !== undefined) return project;
+  throw new AiravataError("project_not_found", `there is no project "${name.slice(0, 200)}"; "default" always exists`);
+}

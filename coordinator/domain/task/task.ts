@@ -1,0 +1,71 @@
+/** One task: show, attempts with the names of their agents, why it is where it is, cancel. */
+import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
+import { decodeInputs } from "../../../shared/spec/render.ts";
+import type { Reason } from "../../dispatch/contract.ts";
+import type { AgentRegistry } from "../agent/registry.ts";
+import { decideExperiment } from "../experiment/decide.ts";
+import type { Sources } from "../experiment/find.ts";
+import type { Listed } from "../experiment/list.ts";
+import { type AttemptRecord, listAttempts } from "./attempts.ts";
+import { type FoundTask, findTask } from "./find.ts";
+
+/** Throws `task_not_found`, `experiment_not_found`, `not_leading`. */
+export function showTask(sources: Sources, id: string): Promise<FoundTask> {
+  return findTask(sources, id);
+}
+
+/** Values of the experiment's parameters and the task's own inputs, by name. */
+export function inputsOf({ found, template, view }: FoundTask): Record<string, string> {
+  return { ...found.definition.parameters, ...decodeInputs(template, view.index) };
+}
+
+/** Throws as `showTask` does, and `cursor_invalid`. */
+export async function attemptsOfTask(
+  sources: Sources,
+  registry: AgentRegistry,
+  id: string,
+  query: { limit: number; cursor: string | undefined },
+): Promise<Listed<AttemptRecord & { name: string | null }>> {
+  const page = await listAttempts(sources, await findTask(sources, id), query);
+  const agents = page.items.flatMap(({ agent }) => agent ?? ([] as AgentId[]));
+  const names = await registry.names(agents);
+  const items = page.items.map((record) => ({
+    ...record,
+    name: record.agent === null ? null : (names.get(record.agent) ?? null),
+  }));
+  return { items, nextCursor: page.nextCursor };
+}
+
+/** Throws as `showTask` does. */
+export async function explainTask(sources: Sources, id: string): Promise<{ task: FoundTask; reasons: Reason[] }> {
+  const task = await findTask(sources, id);
+  const { experiment, template, index } = task.key;
+  const reasons = sources.dispatcher.explain(experiment, template, index);
+  return { task, reasons: reasons.length > 0 ? reasons : await reasonsFromHistory(sources, task) };
+}
+
+/** Of a task that left the dispatcher's memory: how its last attempt ended. */
+async function reasonsFromHistory({ history }: Sources, { key, view }: FoundTask): Promise<Reason[]> {
+  const last = (await history.attempts(key, key.index, key.index)).at(-1);
+  if (!last) return [{ code: "task_state", message: `it is ${view.state} and was never attempted` }];
+  const how = [
+    last.exitCode >= 0 ? `exit code ${last.exitCode}` : "",
+    last.signal > 0 ? `signal ${last.signal}` : "",
+    last.detail ?? "",
+  ].filter(Boolean);
+  const message = `it is ${view.state} since attempt ${last.attempt} ended${how.length > 0 ? `: ${how.join(", ")}` : ""}`;
+  return [{ code: "task_state", message }];
+}
+
+/** Throws as `showTask` does, and `experiment_state_conflict`. */
+export async function cancelTask(
+  sources: Sources,
+  id: string,
+  reason: string | undefined,
+  actor: ActorId,
+): Promise<FoundTask> {
+  const { key, template } = await findTask(sources, id);
+  const tasks = [`${key.experiment}.${template.name}.${key.index}`];
+  await decideExperiment(sources, key.experiment, { kind: "cancel", reason, tasks, actor });
+  return findTask(sources, id);
+}
