@@ -1,13 +1,13 @@
 /**
  * What follows from a commit, and only from it: the fold, then leases and cancels to agents, acknowledgements, answers,
- * and the decisions that the system itself draws from the new state (max_failures, the experiment's end).
+ * and the conclusions that the system itself draws from the new state.
  */
 import { Blame, Outcome } from "../../shared/model/attempt.ts";
 import { DEFINITION_INPUTS_BYTES_MAX } from "../../shared/model/constants.ts";
-import { type ExperimentId, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
-import { TaskState } from "../../shared/model/states.ts";
+import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { LeaseGroup } from "../../shared/protocol/messages.ts";
 import type { Batch } from "./batch.ts";
+import { drawConclusions } from "./conclusions.ts";
 import type { AgentFloor, Core, Effect, Held } from "./core.ts";
 import { ackEffect } from "./ends.ts";
 import { backOff } from "./floor/backoff.ts";
@@ -16,16 +16,8 @@ import { letGo } from "./floor/hold.ts";
 import { restoreExperiment } from "./floor/restore.ts";
 import { leaseGroup } from "./lease-message.ts";
 import { foldBatch } from "./ledger/fold.ts";
-import { MAX_FAILURES_REASON } from "./ledger/fold-decision.ts";
-import {
-  countOf,
-  type ExperimentLedger,
-  experimentState,
-  idempotencyKey,
-  type TemplateLedger,
-} from "./ledger/ledger.ts";
+import { type ExperimentLedger, idempotencyKey, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
-import { gatherDecision } from "./requests.ts";
 import { giveBack, sendCancels } from "./sessions.ts";
 
 /** Folds the batch whose append was answered and does what follows from it. */
@@ -149,34 +141,4 @@ function changedBy(batch: Batch): ExperimentId[] {
   for (const record of batch.ends) ids.add(record.experiment);
   for (const record of batch.decisions) ids.add(record.experiment);
   return [...ids];
-}
-
-/** What the system itself decides from the committed state: max_failures, and that the experiment has ended. */
-function drawConclusions(core: Core, id: ExperimentId): void {
-  const experiment = core.ledger.experiments.get(id);
-  if (!experiment || core.deciding.has(id)) return;
-  if (experiment.open === 0) {
-    if (experiment.endedAtMs !== null) return;
-    const value = experimentState(experiment);
-    gatherDecision(core, { kind: "ended", experiment: id, actor: SYSTEM_ACTOR, scope: null, reason: "", value });
-    return;
-  }
-  const { maxFailures } = experiment.definition;
-  const cancelable = countOf(experiment, TaskState.QUEUED) + countOf(experiment, TaskState.WAITING);
-  const leased = countOf(experiment, TaskState.LEASED);
-  if (maxFailures === null || countOf(experiment, TaskState.FAILED) < maxFailures) {
-    experiment.failuresHandled = false;
-    return;
-  }
-  if (cancelable === 0 && (leased === 0 || experiment.failuresHandled)) return;
-  experiment.failuresHandled = true;
-  const reason = MAX_FAILURES_REASON;
-  gatherDecision(core, {
-    kind: "cancel",
-    experiment: id,
-    actor: SYSTEM_ACTOR,
-    scope: null,
-    reason,
-    value: maxFailures,
-  });
 }

@@ -9,6 +9,7 @@ import type { Capacity, Quantities } from "../../shared/model/requirement.ts";
 import type { SessionState } from "../../shared/model/states.ts";
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
 import type { Batch } from "./batch.ts";
+import { drawConclusions } from "./conclusions.ts";
 import type { DecisionRequest, SubmitRequest } from "./contract.ts";
 import { Classes, type TaskClass } from "./floor/classes.ts";
 import type { Cut } from "./floor/gather.ts";
@@ -176,6 +177,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
   };
   restoreFloor(core, now);
+  for (const id of ledger.experiments.keys()) drawConclusions(core, id);
   return core;
 }
 

@@ -10,8 +10,16 @@ import { backoffMs } from "./floor/backoff.ts";
 import { observeRunTime } from "./floor/classes.ts";
 import { type Ack, currentCut, deltaOf, type GatheredEnd, gatherEnd, putOff } from "./floor/gather.ts";
 import { letGo, offerAgain } from "./floor/hold.ts";
-import { releaseChildren } from "./ledger/edges.ts";
-import { CANCELING, isMarked, REPORTED, RETRIED, stateOf, type TemplateLedger, taskName } from "./ledger/ledger.ts";
+import {
+  CANCELING,
+  isMarked,
+  REPORTED,
+  RETRIED,
+  setState,
+  stateOf,
+  type TemplateLedger,
+  taskName,
+} from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 
 /** Retries of the user's budget stop counting where tries do (one byte). */
@@ -173,8 +181,17 @@ function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: N
   if (outcome === Outcome.COMPLETED) {
     observeRunTime(held.class, Math.max(0, endedAtMs - startedAtMs));
     if (core.config.mutations.childBeforeCommit) {
-      releaseChildren(held.template, held.index, (child, index) => core.classes.offer(child, index));
+      queueChildrenNow(core, held);
     }
+  }
+}
+
+/** A deliberate bug, see mutations.ts. */
+function queueChildrenNow(core: Core, held: Held): void {
+  for (const { template: child, kind } of held.template.children) {
+    if (kind === "needs" || stateOf(child, held.index) !== TaskState.WAITING) continue;
+    setState(child, held.index, TaskState.QUEUED);
+    core.classes.offer(child, held.index);
   }
 }
 

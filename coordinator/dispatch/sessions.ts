@@ -28,7 +28,10 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
     return;
   }
   floor.peerLast = peer;
-  if (namesLostOnItsWay(core, hello)) return putOff(core, { type: "hello", peer, hello });
+  if (namesLostOnItsWay(core, hello)) {
+    putOff(core, { type: "hello", peer, hello });
+    return;
+  }
   if (floor.peer !== null) {
     core.peers.delete(floor.peer);
     effects.push({ type: "close", peer: floor.peer, reason: `agent ${hello.name} opened another session` });
