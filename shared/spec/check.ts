@@ -13,18 +13,15 @@ import {
   type Key,
   type KeyTable,
   type Kind,
+  NAME_PATTERNS,
   SPEC_SCHEMA,
   type SpecFile,
 } from "./schema.ts";
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/;
 const KEY_RULES = {
-  name: { pattern: NAME, rule: "a name has letters, digits, _ and -, at most 63, and begins with a letter or _" },
-  variable: {
-    pattern: /^(?!AIRAVATA_)[A-Za-z_][A-Za-z0-9_]{0,254}$/,
-    rule: "a variable has letters, digits and _, begins with no digit and not with AIRAVATA_",
-  },
-  label: { pattern: /^[A-Za-z0-9_][A-Za-z0-9_./-]{0,62}$/, rule: "it has letters, digits, _, ., / and -, at most 63" },
+  name: "a name has letters, digits, _ and -, at most 63, and begins with a letter or _",
+  variable: "a variable has letters, digits and _, begins with no digit and not with AIRAVATA_",
+  label: "it has letters, digits, _, ., / and -, at most 63",
 } as const;
 
 /** The file as typed values; parts with problems are missing. */
@@ -161,11 +158,11 @@ function checkMap(kind: Kind & { kind: "map" }, node: Located, path: SpecPath, p
     problems.add(path, "spec_too_large", `${node.entries.size} entries stand here; the limit is ${kind.max}`);
     return undefined;
   }
-  const rule = KEY_RULES[kind.keys];
   const result = new Map<string, Checked<Kind>>();
   for (const [name, entry] of node.entries) {
     const here = [...path, name];
-    if (!rule.pattern.test(name)) problems.add(here, "spec_name", `${shown(name)} cannot be a name here: ${rule.rule}`);
+    if (!NAME_PATTERNS[kind.keys].test(name))
+      problems.add(here, "spec_name", `${shown(name)} cannot be a name here: ${KEY_RULES[kind.keys]}`);
     const value = checkKind(kind.of, entry.node, here, problems);
     // A part with problems keeps its name, so that what refers to it is not called unknown.
     result.set(name, value as Checked<Kind>);
@@ -174,6 +171,7 @@ function checkMap(kind: Kind & { kind: "map" }, node: Located, path: SpecPath, p
 }
 
 function unknownKey(name: string, table: KeyTable, path: SpecPath, problems: Problems): void {
+  if (problems.full) return;
   const home = name === "<<" ? undefined : homes.get(name);
   const known = nearest(name, Object.keys(table));
   const meant = nearestSlip(name, Object.keys(table));

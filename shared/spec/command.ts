@@ -10,7 +10,7 @@ import type { FileNeeds } from "./files.ts";
 import { nearestSlip } from "./nearest.ts";
 import { byteLength } from "./parameters.ts";
 import type { Position, Problems, SpecPath } from "./problem.ts";
-import { isResolved, parseParts, referenceAt, type Scope } from "./reference.ts";
+import { foreignReference, isResolved, parseParts, referenceAt, type Scope } from "./reference.ts";
 import type { SpecFile, TaskFile } from "./schema.ts";
 import { compileShell } from "./shell.ts";
 import { plainWords } from "./words.ts";
@@ -173,8 +173,8 @@ function checkScript(
     );
   }
   for (let i = text.indexOf("{"); i >= 0; i = text.indexOf("{", i + 1)) {
-    const reference = referenceAt(text, i);
-    if (!reference || (text[i - 1] === "{" && text[i + reference.length] === "}")) continue;
+    const reference = foreignReference(text, i);
+    if (!reference) continue;
     const resolution = scope.resolve(reference.name);
     if (!isResolved(resolution)) continue;
     const instead = resolution.variable === null ? "use argv" : `use the environment variable ${resolution.variable}`;

@@ -61,12 +61,15 @@ export function formatPath(path: SpecPath): string {
   return text;
 }
 
+/** Ten times what is reported is kept, so that sorting by place shows the first ones, and memory stays bounded. */
+const FOUND_MAX = SPEC_PROBLEMS_MAX * 10;
+
 /** Gathers problems; knows which parts of the file are already found wrong, so that nothing is complained of twice. */
 export class Problems {
   private readonly found: SpecProblem[] = [];
   private readonly seen = new Set<string>();
   private readonly damaged = new Set<string>();
-  readonly notes: SpecNote[] = [];
+  private readonly noted: SpecNote[] = [];
   private readonly locate: (path: SpecPath) => Position;
 
   constructor(locate: (path: SpecPath) => Position) {
@@ -81,8 +84,7 @@ export class Problems {
   add(path: SpecPath, code: SpecCode, message: string, options: { hint?: string; at?: Position } = {}): void {
     this.damage(path);
     const at = options.at ?? this.locate(path);
-    // Ten times what is reported is kept, so that sorting by place shows the first ones, and memory stays bounded.
-    if (this.found.length >= SPEC_PROBLEMS_MAX * 10) return;
+    if (this.full) return;
     // Two tasks of one script find the same fault in it.
     const key = `${at.line}:${at.column}:${path.join(".")}:${message}`;
     if (this.seen.has(key)) return;
@@ -93,7 +95,11 @@ export class Problems {
   }
 
   note(path: SpecPath, message: string, at: Position = this.locate(path)): void {
-    if (this.notes.length < SPEC_PROBLEMS_MAX) this.notes.push({ ...at, path: formatPath(path), message });
+    if (this.noted.length < SPEC_PROBLEMS_MAX) this.noted.push({ ...at, path: formatPath(path), message });
+  }
+
+  get notes(): SpecNote[] {
+    return inOrder(this.noted);
   }
 
   /** Whether a problem stands at this path or below it. */
@@ -101,15 +107,21 @@ export class Problems {
     return this.damaged.has(JSON.stringify(path));
   }
 
-  get any(): boolean {
-    return this.found.length > 0;
+  /** Whether more problems would not be reported anyway: finding their hints is not worth the work. */
+  get full(): boolean {
+    return this.found.length >= FOUND_MAX;
   }
 
   /** Throws all problems in the order of the text; returns when there are none. */
   throwIfAny(): void {
     if (this.found.length === 0) return;
-    const order = (p: SpecProblem): number => (p.line ?? 0) * 1e7 + (p.column ?? 0);
-    const sorted = this.found.sort((a, b) => order(a) - order(b));
+    const sorted = inOrder(this.found);
     throw new SpecError(sorted.slice(0, SPEC_PROBLEMS_MAX), sorted.length);
   }
+}
+
+/** In the order of the text; what has no place comes first. */
+function inOrder<T extends Position>(found: readonly T[]): T[] {
+  const order = (each: T): number => (each.line ?? 0) * 1e7 + (each.column ?? 0);
+  return found.toSorted((a, b) => order(a) - order(b));
 }

@@ -109,6 +109,15 @@ export function referenceAt(text: string, offset: number): { name: string; lengt
   return match ? { name: match[1] ?? "", length: match[0].length } : undefined;
 }
 
+/** The same in a text that is not ours to read: `{{name}}` and `${name}` are its own. */
+export function foreignReference(text: string, offset: number): { name: string; length: number } | undefined {
+  const reference = text[offset] === "{" ? referenceAt(text, offset) : undefined;
+  if (!reference) return undefined;
+  const [before, after] = [text[offset - 1], text[offset + reference.length]];
+  const own = (before === "{" && after === "}") || (before === "$" && !reference.name.includes("."));
+  return own ? undefined : reference;
+}
+
 /**
  * Offsets of the `{{` and `}}` that stand for one brace each: those that pair. An unpaired `}}`, as two blocks of awk or
  * the ends of `${a:-${b}}` give it, is two braces of the text's own.

@@ -17,7 +17,7 @@ export type Kind =
   /** One axis of task_inputs: a list of values or a range. */
   | { kind: "axis" }
   | { kind: "list"; of: Kind; min: number; max: number }
-  | { kind: "map"; keys: "name" | "variable" | "label"; of: Kind; max: number }
+  | { kind: "map"; keys: keyof typeof NAME_PATTERNS; of: Kind; max: number }
   | { kind: "object"; of: KeyTable }
   | { kind: "anything" };
 
@@ -32,6 +32,13 @@ export interface Key {
 }
 
 export type KeyTable = Readonly<Record<string, Key>>;
+
+/** What the keys of a map may be. */
+export const NAME_PATTERNS = {
+  name: /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/,
+  variable: /^(?!AIRAVATA_)[A-Za-z_][A-Za-z0-9_]{0,254}$/,
+  label: /^[A-Za-z0-9_][A-Za-z0-9_./-]{0,62}$/,
+} as const;
 
 const text = (charsMax: number): { kind: "text"; charsMax: number } => ({ kind: "text", charsMax });
 const names = { kind: "text", charsMax: 63, pattern: /^[A-Za-z_][A-Za-z0-9_-]*$/, expects: "a name" } as const;

@@ -2,7 +2,7 @@
  * Reads shell text from left to right by the shell's rules of quoting and writes it out again with its references
  * compiled. What a list of commands is, the subclass knows; here are quotes, expansions and braces.
  */
-import { isResolved, pairedBraces, referenceAt, type Scope } from "./reference.ts";
+import { foreignReference, isResolved, pairedBraces, referenceAt, type Scope } from "./reference.ts";
 
 export interface ShellProblem {
   offset: number;
@@ -237,9 +237,8 @@ export abstract class ShellReader {
   }
 
   private verbatim(): void {
-    const reference = this.text[this.i] === "{" ? referenceAt(this.text, this.i) : undefined;
-    const doubled = reference && this.text[this.i - 1] === "{" && this.text[this.i + reference.length] === "}";
-    const resolution = reference && !doubled ? this.scope.resolve(reference.name) : undefined;
+    const reference = foreignReference(this.text, this.i);
+    const resolution = reference ? this.scope.resolve(reference.name) : undefined;
     if (reference && resolution && isResolved(resolution)) {
       this.refuse(reference.name, resolution.variable);
       this.copy(reference.length);

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are a shell's.
 /** What is wrong with references, texts, parameters, needs of resources and outputs. Each file with its exact problems. */
 import type { Broken } from "./broken-file.ts";
 
