@@ -86,7 +86,9 @@ function runInitdb(binaries: Binaries, data: string, passwordFile: string, runAs
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
-  const take = (part: Buffer): void => void (output += part);
+  const take = (part: Buffer): void => {
+    output += part.toString("utf8");
+  };
   child.stdout.on("data", take);
   child.stderr.on("data", take);
   return new Promise((resolve, reject) => {

@@ -92,6 +92,7 @@ create table idempotency (
   primary key (shard, actor, key)
 );
 create index idempotency_by_age on idempotency (shard, created_at);
+create index idempotency_by_experiment on idempotency (shard, experiment);
 
 create table lease (
   seq bigint not null,

@@ -1,0 +1,174 @@
+/** Identities of agents: made with a one-time token, looked up at every hello, given a new key, revoked. */
+
+import type { ConnectionPool } from "../../db/pool.ts";
+import { AiravataError } from "../../shared/error/error.ts";
+import type { AgentId } from "../../shared/model/ids.ts";
+
+export interface StoredAgent {
+  agent: AgentId;
+  name: string;
+  publicKey: Buffer;
+  computeResource: string | null;
+  enrolledAtMs: number;
+  revokedAtMs: number | null;
+}
+
+export interface EnrolRequest {
+  /** SHA-256 of the token. */
+  secretHash: Buffer;
+  name: string;
+  /** Ed25519, SPKI in DER. */
+  publicKey: Buffer;
+}
+
+export interface AgentStore {
+  /** One that was not revoked. */
+  identity(agent: AgentId): Promise<{ name: string; publicKey: Buffer } | undefined>;
+  /** Also a revoked one: the history names it. */
+  find(agent: AgentId): Promise<StoredAgent | undefined>;
+  /** Those not revoked, by number, beginning after `after`. */
+  list(after: number, limit: number): Promise<StoredAgent[]>;
+  /**
+   * Uses up a token and makes the identity, both or neither. The same token with the same key and name again gives the
+   * same agent, for an agent whose answer was lost. Throws `enrolment_token_invalid`, `enrolment_token_used` or
+   * `agent_name_taken`.
+   */
+  enrol(request: EnrolRequest): Promise<{ agent: AgentId; name: string }>;
+  /** False when there is none, or it was revoked. */
+  changeKey(agent: AgentId, publicKey: Buffer): Promise<boolean>;
+  revoke(agent: AgentId): Promise<boolean>;
+  /** Where its outputs are, as it last said; written only when it changed. */
+  noteRoot(agent: AgentId, root: string): Promise<void>;
+}
+
+const UNIQUE_VIOLATION = "23505";
+
+interface AgentRow {
+  agent: AgentId;
+  name: string;
+  public_key: Buffer;
+  compute_resource: string | null;
+  enrolled_at: Date;
+  revoked_at: Date | null;
+}
+
+const COLUMNS = "agent, name, public_key, compute_resource, enrolled_at, revoked_at";
+
+export function createAgentStore(pool: ConnectionPool): AgentStore {
+  const changed = async (text: string, values: unknown[]): Promise<boolean> =>
+    (await pool.rows(text, values)).length === 1;
+  return {
+    identity: async (agent) => {
+      const text = `select ${COLUMNS} from agent where agent = $1 and revoked_at is null`;
+      const [row] = await pool.rows<AgentRow>(text, [agent]);
+      return row && { name: row.name, publicKey: row.public_key };
+    },
+    find: async (agent) => {
+      const [row] = await pool.rows<AgentRow>(`select ${COLUMNS} from agent where agent = $1`, [agent]);
+      return row && agentOf(row);
+    },
+    list: async (after, limit) => {
+      const text = `select ${COLUMNS} from agent where agent > $1 and revoked_at is null order by agent limit $2`;
+      return (await pool.rows<AgentRow>(text, [after, limit])).map(agentOf);
+    },
+    enrol: (request) => enrol(pool, request),
+    changeKey: (agent, publicKey) =>
+      changed(
+        `update agent set public_key = $2, key_changed_at = now() where agent = $1 and revoked_at is null returning agent`,
+        [agent, publicKey],
+      ),
+    revoke: (agent) =>
+      changed("update agent set revoked_at = now() where agent = $1 and revoked_at is null returning agent", [agent]),
+    noteRoot: async (agent, root) => {
+      await pool.rows("update agent set root = $2 where agent = $1 and root is distinct from $2", [agent, root]);
+    },
+  };
+}
+
+function agentOf(row: AgentRow): StoredAgent {
+  return {
+    agent: row.agent,
+    name: row.name,
+    publicKey: row.public_key,
+    computeResource: row.compute_resource,
+    enrolledAtMs: row.enrolled_at.getTime(),
+    revokedAtMs: row.revoked_at?.getTime() ?? null,
+  };
+}
+
+interface EnrolledRow {
+  agent: AgentId | null;
+  open: boolean;
+  used_by: AgentId | null;
+  used_name: string | null;
+  used_key: Buffer | null;
+}
+
+/** One statement is one transaction: the token's row lock lets only one of two agents with the same token through. */
+async function enrol(
+  pool: ConnectionPool,
+  { secretHash, name, publicKey }: EnrolRequest,
+): Promise<{ agent: AgentId; name: string }> {
+  try {
+    const agent = await pool.use(async (connection) => {
+      await connection.query("begin", 5_000);
+      try {
+        const made = await enrolWithin(
+          async (text, values) => connection.rows(text, values, 5_000),
+          secretHash,
+          name,
+          publicKey,
+        );
+        await connection.query("commit", 5_000);
+        return made;
+      } catch (error) {
+        if (!connection.isLost) await connection.query("rollback", 5_000);
+        throw error;
+      }
+    });
+    return { agent, name };
+  } catch (error) {
+    if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
+    throw new AiravataError(
+      "agent_name_taken",
+      `an agent named "${name}" is enrolled already: choose another name, or revoke it first`,
+    );
+  }
+}
+
+type Rows = (text: string, values: unknown[]) => Promise<Record<string, unknown>[]>;
+
+async function enrolWithin(rows: Rows, secretHash: Buffer, name: string, publicKey: Buffer): Promise<AgentId> {
+  const [token] = (await rows(
+    `select t.token, t.project, t.compute_resource, t.agent as used_by, a.name as used_name, a.public_key as used_key,
+       t.revoked_at is null and t.expires_at > now() as open
+     from enrolment_token t left join agent a on a.agent = t.agent and a.revoked_at is null
+     where t.secret_hash = $1 for update of t`,
+    [secretHash],
+  )) as unknown as (EnrolledRow & { token: number; project: number; compute_resource: string | null })[];
+  if (!token)
+    throw new AiravataError("enrolment_token_invalid", "the enrolment token is not known here: create a new one");
+  if (token.used_by !== null) {
+    if (token.used_name === name && token.used_key?.equals(publicKey)) return token.used_by;
+    throw new AiravataError(
+      "enrolment_token_used",
+      "the enrolment token was used by another agent: create a new one for each",
+    );
+  }
+  if (!token.open) {
+    throw new AiravataError(
+      "enrolment_token_invalid",
+      "the enrolment token has expired or was revoked: create a new one",
+    );
+  }
+  const [made] = await rows(
+    "insert into agent (name, public_key, project, compute_resource) values ($1, $2, $3, $4) returning agent",
+    [name, publicKey, token.project, token.compute_resource],
+  );
+  const agent = made?.agent as AgentId;
+  await rows("update enrolment_token set used_at = now(), agent = $2 where token = $1 returning token", [
+    token.token,
+    agent,
+  ]);
+  return agent;
+}

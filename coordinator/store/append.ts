@@ -1,0 +1,157 @@
+/**
+ * A batch as the arguments of `journal_append` (db/migrations/000003): everything that is durable about work goes through
+ * this one call.
+ */
+import type pg from "pg";
+import type { Batch, DecisionRecord, EndRecord, LeaseRecord, SubmitRecord } from "../dispatch/batch.ts";
+import { allNumbers, BIGINT, column, INTEGER, SMALLINT, sparseTexts, storable } from "./columns.ts";
+
+/** Number of arguments of `journal_append`. */
+const ARGUMENTS = 62;
+const TEXT = `select journal_append(${Array.from({ length: ARGUMENTS }, (_, i) => `$${i + 1}`).join(", ")})`;
+
+type Argument = string | number | (string | number | null)[] | null;
+
+/** A named statement: parsed once per connection. */
+export function appendQuery(batch: Batch): pg.QueryConfig {
+  const values: Argument[] = [
+    batch.shard,
+    batch.term,
+    batch.seq,
+    new Date(batch.atMs).toISOString(),
+    deltaArgument(batch),
+    ...submitArguments(batch.submits),
+    ...leaseArguments(batch.leases),
+    ...endArguments(batch.ends),
+    ...decisionArguments(batch.decisions),
+  ];
+  return { name: "journal_append", text: TEXT, values };
+}
+
+function deltaArgument(batch: Batch): string | null {
+  if (batch.deltas.length === 0) return null;
+  return allNumbers(
+    batch.deltas.map((d) => [d.experiment, d.leased, d.completed, d.failed, d.canceled, d.requeued]),
+    BIGINT,
+  );
+}
+
+function none(count: number): null[] {
+  return new Array<null>(count).fill(null);
+}
+
+/** One array of numbers from a record each. */
+function each<R>(records: readonly R[], range: typeof BIGINT, pick: (record: R) => number): string {
+  return allNumbers([records.map(pick)], range);
+}
+
+function submitArguments(submits: SubmitRecord[]): Argument[] {
+  if (submits.length === 0) return none(15);
+  const templates = submits.flatMap(({ experiment, definition }) =>
+    definition.templates.map((template) => ({ experiment, template })),
+  );
+  return [
+    each(submits, BIGINT, (submit) => submit.experiment),
+    each(submits, BIGINT, (submit) => submit.project),
+    each(submits, BIGINT, (submit) => submit.actor),
+    submits.map((submit) => storable(submit.definition.name)),
+    each(submits, INTEGER, (submit) => submit.definition.priority),
+    each(submits, BIGINT, (submit) => submit.definition.templates.reduce((sum, template) => sum + template.count, 0)),
+    submits.map(({ definition: { templates: _, ...header } }) => JSON.stringify(header)),
+    submits.map((submit) => storable(submit.specText)),
+    submits.some((submit) => submit.idempotency)
+      ? submits.map(({ idempotency }) => (idempotency ? storable(idempotency.key) : null))
+      : null,
+    submits.map((submit) => submit.idempotency?.bodyHash ?? null),
+    each(templates, BIGINT, ({ experiment }) => experiment),
+    each(templates, INTEGER, ({ template }) => template.ordinal),
+    templates.map(({ template }) => storable(template.name)),
+    each(templates, BIGINT, ({ template }) => template.count),
+    templates.map(({ template }) => JSON.stringify(template)),
+  ];
+}
+
+/** Lowest and highest index, and first and last position in the concatenated columns (from 1), of each record. */
+function spans(records: readonly { indexes: number[] }[]): Argument[] {
+  const [lows, highs, firsts, lasts]: [number[], number[], number[], number[]] = [[], [], [], []];
+  let position = 0;
+  for (const { indexes } of records) {
+    let [low, high] = [indexes[0] as number, indexes[0] as number];
+    for (const index of indexes) {
+      if (index < low) low = index;
+      if (index > high) high = index;
+    }
+    lows.push(low);
+    highs.push(high);
+    firsts.push(position + 1);
+    position += indexes.length;
+    lasts.push(position);
+  }
+  return [lows, highs, firsts, lasts].map((numbers) => allNumbers([numbers], INTEGER));
+}
+
+function leaseArguments(leases: LeaseRecord[]): Argument[] {
+  if (leases.length === 0) return none(11);
+  return [
+    each(leases, BIGINT, (lease) => lease.experiment),
+    each(leases, INTEGER, (lease) => lease.template),
+    each(leases, BIGINT, (lease) => lease.agent),
+    each(leases, BIGINT, (lease) => lease.epoch),
+    leases.map((lease) => storable(lease.root)),
+    ...spans(leases),
+    allNumbers(
+      leases.map((lease) => lease.indexes),
+      INTEGER,
+    ),
+    column(
+      leases.map((lease) => lease.attempts),
+      INTEGER,
+      1,
+    ),
+  ];
+}
+
+function endArguments(ends: EndRecord[]): Argument[] {
+  if (ends.length === 0) return none(22);
+  const of = (pick: (end: EndRecord) => number[], range: typeof BIGINT, fallback: number | null): string | null =>
+    column(ends.map(pick), range, fallback);
+  return [
+    each(ends, BIGINT, (end) => end.experiment),
+    each(ends, INTEGER, (end) => end.template),
+    ...spans(ends),
+    allNumbers(
+      ends.map((end) => end.indexes),
+      INTEGER,
+    ),
+    of((end) => end.attempts, INTEGER, 1),
+    of((end) => end.agents, BIGINT, null),
+    of((end) => end.dispositions, SMALLINT, 0),
+    of((end) => end.outcomes, SMALLINT, 0),
+    of((end) => end.blames, SMALLINT, 0),
+    of((end) => end.charges, SMALLINT, 0),
+    of((end) => end.exitCodes, INTEGER, 0),
+    of((end) => end.signals, SMALLINT, 0),
+    of((end) => end.notBeforeMs, BIGINT, 0),
+    of((end) => end.startedAtMs, BIGINT, 0),
+    of((end) => end.endedAtMs, BIGINT, 0),
+    of((end) => end.cpuMs, BIGINT, 0),
+    of((end) => end.memoryMaxBytes, BIGINT, 0),
+    ends.map((end) => sparseTexts(end.tails)),
+    ends.map((end) => sparseTexts(end.details)),
+  ];
+}
+
+function decisionArguments(decisions: DecisionRecord[]): Argument[] {
+  if (decisions.length === 0) return none(9);
+  return [
+    decisions.map((decision) => decision.kind),
+    each(decisions, BIGINT, (decision) => decision.experiment),
+    each(decisions, BIGINT, (decision) => decision.actor),
+    decisions.map((decision) => storable(decision.reason)),
+    decisions.map((decision) => (decision.scope === null ? null : JSON.stringify(decision.scope))),
+    decisions.map((decision) => (decision.value === null ? null : JSON.stringify(decision.value))),
+    decisions.map((decision) => decision.counts?.completed ?? null),
+    decisions.map((decision) => decision.counts?.failed ?? null),
+    decisions.map((decision) => decision.counts?.canceled ?? null),
+  ];
+}

@@ -1,0 +1,79 @@
+/** Enrolment tokens: made by an operator, good for one agent; only their SHA-256 is kept. */
+import type { ConnectionPool } from "../../db/pool.ts";
+import type { ActorId, AgentId } from "../../shared/model/ids.ts";
+
+export interface StoredEnrolmentToken {
+  id: number;
+  note: string;
+  createdAtMs: number;
+  expiresAtMs: number;
+  usedAtMs: number | null;
+  revokedAtMs: number | null;
+  /** Who used it. */
+  agent: AgentId | null;
+}
+
+export interface EnrolmentStore {
+  create(token: {
+    secretHash: Buffer;
+    note: string;
+    computeResource: string | null;
+    createdBy: ActorId;
+    lastsMs: number;
+  }): Promise<StoredEnrolmentToken>;
+  /** Newest first, beginning before `before`. */
+  list(before: number | null, limit: number): Promise<StoredEnrolmentToken[]>;
+  find(id: number): Promise<StoredEnrolmentToken | undefined>;
+  /** False when there is none that could still be used. */
+  revoke(id: number): Promise<boolean>;
+}
+
+interface TokenRow {
+  token: number;
+  note: string;
+  created_at: Date;
+  expires_at: Date;
+  used_at: Date | null;
+  revoked_at: Date | null;
+  agent: AgentId | null;
+}
+
+const COLUMNS = "token, note, created_at, expires_at, used_at, revoked_at, agent";
+
+export function createEnrolmentStore(pool: ConnectionPool): EnrolmentStore {
+  return {
+    create: async ({ secretHash, note, computeResource, createdBy, lastsMs }) => {
+      const [row] = await pool.rows<TokenRow>(
+        `insert into enrolment_token (secret_hash, note, compute_resource, created_by, expires_at)
+         values ($1, $2, $3, $4, now() + $5 * interval '1 ms') returning ${COLUMNS}`,
+        [secretHash, note, computeResource, createdBy, lastsMs],
+      );
+      return tokenOf(row as TokenRow);
+    },
+    list: async (before, limit) => {
+      const text = `select ${COLUMNS} from enrolment_token where $1::bigint is null or token < $1 order by token desc limit $2`;
+      return (await pool.rows<TokenRow>(text, [before, limit])).map(tokenOf);
+    },
+    find: async (id) => {
+      const [row] = await pool.rows<TokenRow>(`select ${COLUMNS} from enrolment_token where token = $1`, [id]);
+      return row && tokenOf(row);
+    },
+    revoke: async (id) => {
+      const text = `update enrolment_token set revoked_at = now()
+                    where token = $1 and revoked_at is null and used_at is null returning token`;
+      return (await pool.rows(text, [id])).length === 1;
+    },
+  };
+}
+
+function tokenOf(row: TokenRow): StoredEnrolmentToken {
+  return {
+    id: row.token,
+    note: row.note,
+    createdAtMs: row.created_at.getTime(),
+    expiresAtMs: row.expires_at.getTime(),
+    usedAtMs: row.used_at?.getTime() ?? null,
+    revokedAtMs: row.revoked_at?.getTime() ?? null,
+    agent: row.agent,
+  };
+}

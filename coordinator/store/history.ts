@@ -1,0 +1,117 @@
+/** Experiments as they stand in the journal: lists, definitions, decisions; and the state of one that is not in memory. */
+import type { ConnectionPool } from "../../db/pool.ts";
+import type { ExperimentDefinition } from "../../shared/model/definition.ts";
+import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
+import type { LoadedState } from "../dispatch/load.ts";
+import type { ExperimentQuery, History, StoredDecision, StoredExperiment } from "../domain/history.ts";
+import { endedAttempts, finalFailures } from "./attempts.ts";
+import { definitionsBySeq } from "./definitions.ts";
+import { loadOne } from "./load.ts";
+
+/** Everything of the port but what needs the dispatcher's fold: states of single tasks come from `load` through it. */
+export interface StoredHistory extends Omit<History, "templateCounts" | "tasks"> {
+  /** One experiment as the dispatcher would load it; null when there is none. */
+  load(id: ExperimentId): Promise<LoadedState | null>;
+}
+
+export function createHistory(pool: ConnectionPool, shard: number): StoredHistory {
+  return {
+    experiments: (query) => listExperiments(pool, shard, query),
+    experiment: async (id) => (await selectExperiments(pool, "x.shard = $1 and x.experiment = $2", [shard, id], 1))[0],
+    definition: (id) => readDefinition(pool, shard, id),
+    specText: async (id) => {
+      const text = "select spec from experiment_source where shard = $1 and experiment = $2";
+      return (await pool.rows<{ spec: string }>(text, [shard, id]))[0]?.spec;
+    },
+    attempts: (key, from, to) => endedAttempts(pool, shard, key, from, to),
+    failures: (id, limit) => finalFailures(pool, shard, id, limit),
+    decisions: (id, after, limit) => readDecisions(pool, shard, id, after, limit),
+    project: async (name) => {
+      const rows = await pool.rows<{ project: ProjectId }>("select project from project where name = $1", [name]);
+      return rows[0]?.project;
+    },
+    load: (id) => pool.use((connection) => loadOne(connection, shard, id)),
+  };
+}
+
+interface ExperimentRow {
+  experiment: ExperimentId;
+  name: string;
+  project: string;
+  priority: number;
+  submitted_at: Date;
+  tasks: number;
+  state: "COMPLETED" | "FAILED" | "CANCELED" | null;
+  ended_at: Date | null;
+  completed: number | null;
+  failed: number | null;
+  canceled: number | null;
+}
+
+async function selectExperiments(
+  pool: ConnectionPool,
+  where: string,
+  values: unknown[],
+  limit: number,
+): Promise<StoredExperiment[]> {
+  const rows = await pool.rows<ExperimentRow>(
+    `select x.experiment, x.name, p.name as project, x.priority, x.submitted_at, x.tasks, x.state, x.ended_at,
+       x.completed, x.failed, x.canceled
+     from experiment x join project p on p.project = x.project
+     where ${where} order by x.experiment desc limit ${limit}`,
+    values,
+  );
+  return rows.map(storedOf);
+}
+
+function storedOf(row: ExperimentRow): StoredExperiment {
+  const { experiment, name, project, priority, tasks, state, ended_at, completed, failed, canceled } = row;
+  const end =
+    state === null || ended_at === null
+      ? null
+      : { state, atMs: ended_at.getTime(), completed: completed ?? 0, failed: failed ?? 0, canceled: canceled ?? 0 };
+  return { experiment, name, project, priority, submittedAtMs: row.submitted_at.getTime(), tasks, end };
+}
+
+/** Newest first. `name` finds it anywhere in a name, whatever the case. */
+function listExperiments(pool: ConnectionPool, shard: number, query: ExperimentQuery): Promise<StoredExperiment[]> {
+  const values: unknown[] = [shard];
+  const conditions = ["x.shard = $1"];
+  const add = (condition: string, value: unknown): void => {
+    values.push(value);
+    conditions.push(condition.replace("?", `$${values.length}`));
+  };
+  if (query.before !== null) add("x.experiment < ?", query.before);
+  if (query.state === "unfinished") conditions.push("x.state is null");
+  else if (query.state !== null) add("x.state = ?", query.state);
+  if (query.project !== null) add("x.project = (select q.project from project q where q.name = ?)", query.project);
+  if (query.name !== null) add("position(lower(?) in lower(x.name)) > 0", query.name);
+  return selectExperiments(pool, conditions.join(" and "), values, query.limit);
+}
+
+function readDefinition(
+  pool: ConnectionPool,
+  shard: number,
+  id: ExperimentId,
+): Promise<ExperimentDefinition | undefined> {
+  return pool.use(async (connection) => {
+    const rows = await definitionsBySeq(connection, "where shard = $1 and experiment = $2", [shard, id]);
+    return rows[0]?.definition;
+  });
+}
+
+async function readDecisions(
+  pool: ConnectionPool,
+  shard: number,
+  id: ExperimentId,
+  after: number,
+  limit: number,
+): Promise<StoredDecision[]> {
+  const rows = await pool.rows<Omit<StoredDecision, "atMs"> & { at: Date; actor: ActorId }>(
+    `select d.seq, j.at, d.kind, d.actor, d.reason, d.value
+     from decision d join journal j on j.shard = d.shard and j.seq = d.seq
+     where d.shard = $1 and d.experiment = $2 and d.seq > $3 order by d.seq, d.position limit $4`,
+    [shard, id, after, limit],
+  );
+  return rows.map(({ at, ...row }) => ({ ...row, atMs: at.getTime() }));
+}

@@ -1,0 +1,83 @@
+/**
+ * The store: everything this coordinator keeps in PostgreSQL, opened from one address. Reads share a few connections;
+ * a dispatcher's journal has its own, and nothing that reads can hold it up.
+ */
+import { hostname } from "node:os";
+import { parseDatabaseUrl } from "../../db/address.ts";
+import { ConnectionPool } from "../../db/pool.ts";
+import { type Logger, silentLogger } from "../../shared/log/log.ts";
+import { type Clock, systemClock } from "../../shared/time/clock.ts";
+import type { LeadershipPort } from "../dispatch/ports.ts";
+import { type AgentStore, createAgentStore } from "./agents.ts";
+import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
+import { createHistory, type StoredHistory } from "./history.ts";
+import { createLeadership } from "./leadership.ts";
+import { STORE_TYPES } from "./sessions.ts";
+
+export interface Leader {
+  term: number;
+  timeline: number;
+  holder: string;
+  /** Where it takes what other coordinators forward. */
+  address: string;
+  /** False when its row has run out: nobody leads, or somebody is about to. */
+  live: boolean;
+}
+
+export interface Store {
+  /** `address`: where other coordinators reach this one while it leads. */
+  leadership(shard: number, address: string): LeadershipPort;
+  history(shard: number): StoredHistory;
+  agents: AgentStore;
+  enrolment: EnrolmentStore;
+  /** Who leads by the database's word; undefined before the first one. */
+  leader(shard: number): Promise<Leader | undefined>;
+  /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
+  ping(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  log?: Logger;
+  clock?: Clock;
+}
+
+/** Concurrent reads; each is short, and PostgreSQL has two cores here. */
+const POOL_CONNECTIONS_MAX = 8;
+const QUERY_TIMEOUT_MS = 10_000;
+
+/** Throws `database_url_invalid`; connects when it is first asked. */
+export function createStore(url: string, options: StoreOptions = {}): Store {
+  const log = options.log ?? silentLogger;
+  const clock = options.clock ?? systemClock;
+  const database = parseDatabaseUrl(url);
+  const pool = new ConnectionPool(url, {
+    name: "airavata store",
+    max: POOL_CONNECTIONS_MAX,
+    queryTimeoutMs: QUERY_TIMEOUT_MS,
+    types: STORE_TYPES,
+  });
+  return {
+    leadership: (shard, internalAddress) => {
+      const holder = `${hostname()} ${process.pid}`;
+      return createLeadership({ address: database, shard, holder, internalAddress, mono: clock.mono }, log);
+    },
+    history: (shard) => createHistory(pool, shard),
+    agents: createAgentStore(pool),
+    enrolment: createEnrolmentStore(pool),
+    leader: async (shard) => {
+      const [row] = await pool.rows<Leader & { term: number }>(
+        `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live
+         from leadership l join leadership_renewal r using (shard) where shard = $1 and l.term > 0`,
+        [shard],
+      );
+      return row;
+    },
+    ping: async () => {
+      const sent = clock.mono();
+      await pool.rows("select 1");
+      return clock.mono() - sent;
+    },
+    close: () => pool.close(),
+  };
+}
