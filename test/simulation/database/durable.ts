@@ -1,0 +1,81 @@
+/**
+ * What is durable, as a model: committed batches by seq, and checkpoint rows as they were written. It hands over what the
+ * store would load at any checkpoint and any later seq. Batches are frozen: whoever changes one after its append throws.
+ */
+import type { Batch } from "../../../coordinator/dispatch/batch.ts";
+import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
+import type { EncodedCheckpoint, EncodedChunk, EncodedExperiment } from "../../../coordinator/dispatch/ports.ts";
+
+export class Durable {
+  /** `batches[i]` has seq `i + 1`. */
+  readonly batches: Batch[] = [];
+  private readonly checkpoints: EncodedCheckpoint[] = [];
+
+  get seq(): number {
+    return this.batches.length;
+  }
+
+  append(batch: Batch): void {
+    for (const record of [...batch.leases, ...batch.ends]) {
+      for (const column of Object.values(record)) if (Array.isArray(column)) Object.freeze(column);
+    }
+    for (const list of [batch.submits, batch.leases, batch.ends, batch.decisions, batch.deltas]) Object.freeze(list);
+    this.batches.push(Object.freeze(batch));
+  }
+
+  checkpoint(checkpoint: EncodedCheckpoint): void {
+    this.checkpoints.push(checkpoint);
+  }
+
+  /** Seqs of the checkpoints, 0 for none, ascending. */
+  checkpointSeqs(): number[] {
+    return [0, ...this.checkpoints.map(({ seq }) => seq)];
+  }
+
+  /** What a load finds that uses the checkpoint of `checkpointSeq` and every batch after it up to `seq`. */
+  load(term: number, timeline: number, checkpointSeq = this.checkpointSeqs().at(-1) ?? 0, seq = this.seq): LoadedState {
+    const states = new Map<number, EncodedExperiment>();
+    const chunks = new Map<string, EncodedChunk>();
+    for (const checkpoint of this.checkpoints) {
+      if (checkpoint.seq > checkpointSeq) break;
+      for (const row of checkpoint.experiments) states.set(row.experiment, row);
+      for (const row of checkpoint.chunks) chunks.set(`${row.experiment}.${row.template}.${row.chunk}`, row);
+    }
+    const before = this.batches.slice(0, checkpointSeq);
+    const after = this.batches.slice(checkpointSeq, seq);
+    const named = new Set(after.flatMap((batch) => [...batch.leases, ...batch.ends, ...batch.decisions].map(idOf)));
+    const submits = before.flatMap((batch) => batch.submits.map((submit) => ({ submit, atMs: batch.atMs })));
+    const kept = submits.filter(
+      ({ submit }) => named.has(submit.experiment) || !hasEnded(states.get(submit.experiment)),
+    );
+    const keptIds = new Set<number>(kept.map(({ submit }) => submit.experiment));
+    const all = this.batches
+      .slice(0, seq)
+      .flatMap((batch) => batch.submits.map((submit) => ({ submit, atMs: batch.atMs })));
+    return {
+      shard: 0,
+      term,
+      timeline,
+      checkpointSeq,
+      experiments: kept.map(({ submit, atMs }) => {
+        const { experiment, project, actor, definition } = submit;
+        return { experiment, project, actor, definition, submittedAtMs: atMs };
+      }),
+      experimentStates: [...states.values()].filter((row) => keptIds.has(row.experiment)),
+      chunks: [...chunks.values()].filter((row) => keptIds.has(row.experiment)),
+      batches: after,
+      experimentMax: all.reduce((max, { submit }) => Math.max(max, submit.experiment), 0),
+      idempotency: all.flatMap(({ submit, atMs }) =>
+        submit.idempotency ? [{ ...submit.idempotency, actor: submit.actor, experiment: submit.experiment, atMs }] : [],
+      ),
+    };
+  }
+}
+
+function idOf(record: { experiment: number }): number {
+  return record.experiment;
+}
+
+function hasEnded(row: EncodedExperiment | undefined): boolean {
+  return row !== undefined && JSON.parse(new TextDecoder().decode(row.data)).endedAtMs !== null;
+}
