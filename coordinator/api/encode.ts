@@ -4,7 +4,8 @@ import type { WatchMessage } from "../../shared/api/event.ts";
 import type { Experiment } from "../../shared/api/experiment.ts";
 import type { Task } from "../../shared/api/task.ts";
 import { BLAME_NAMES, DISPOSITION_NAMES, OUTCOME_NAMES } from "../../shared/model/attempt.ts";
-import type { AgentRecord, EnrolmentTokenRecord } from "../domain/agent/record.ts";
+import type { revokeEnrolmentToken } from "../domain/agent/enrolment.ts";
+import type { AgentRecord } from "../domain/agent/record.ts";
 import type { DispatchEvent } from "../domain/event/event.ts";
 import type { ExperimentRecord } from "../domain/experiment/record.ts";
 import { taskIdText } from "../domain/task/find.ts";
@@ -83,7 +84,7 @@ function quantities(of: { cpus: number; memoryBytes: number; gpus: number; diskB
   };
 }
 
-export function encodeEnrolmentToken(record: EnrolmentTokenRecord): EnrolmentToken {
+export function encodeEnrolmentToken(record: Awaited<ReturnType<typeof revokeEnrolmentToken>>): EnrolmentToken {
   return {
     id: record.id,
     note: record.note,

@@ -6,7 +6,8 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "../../shared/log/log.ts";
-import type { AgentRegistry } from "../domain/agent/registry.ts";
+import type { AgentSources } from "../domain/agent/agents.ts";
+import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
 import type { EventHub } from "../domain/event/hub.ts";
 import type { Sources } from "../domain/experiment/find.ts";
@@ -25,12 +26,11 @@ import { acceptUpgrades } from "./socket/upgrade.ts";
 import { createWatcherSockets } from "./socket/watchers.ts";
 
 export interface ApiOptions {
-  sources: Sources;
-  registry: AgentRegistry;
+  sources: Sources & AgentSources & EnrolmentSources;
   sessions: AgentSessions;
   hub: EventHub;
   work: WorkFigures;
-  pingDatabase(): Promise<void>;
+  pingDatabase(): Promise<number>;
   /** SHA-256 of the operator's token. */
   tokenHash: Buffer;
   bodyBytesMax: number;
@@ -63,7 +63,7 @@ const HEADERS = {
 };
 
 export function createApiServer(options: ApiOptions): ApiServer {
-  const { sources, registry, log, version } = options;
+  const { sources, log, version } = options;
   const agents = createAgentSockets({ sessions: options.sessions, log });
   const watchers = createWatcherSockets({ hub: options.hub, log });
   const gate = createGate(options.tokenHash);
@@ -95,8 +95,8 @@ export function createApiServer(options: ApiOptions): ApiServer {
 
   registerRoutes(server, {
     ...experimentHandlers(sources, agents.files),
-    ...taskHandlers(sources, registry, agents.files),
-    ...agentHandlers({ dispatcher: sources.dispatcher, registry }),
+    ...taskHandlers(sources, agents.files),
+    ...agentHandlers(sources),
     ...serviceHandlers({
       dispatcher: sources.dispatcher,
       pingDatabase: options.pingDatabase,

@@ -263,7 +263,7 @@ export const routes = {
     tag: "agents",
     access: "open",
     body: agent.EnrolAgent,
-    answers: { 200: json("Enrolled before with this key", agent.Enrolled), 201: json("Enrolled", agent.Enrolled) },
+    answers: { 201: json("Enrolled, now or before with the same token, name and key", agent.Enrolled) },
   },
   agentSession: {
     method: "GET",

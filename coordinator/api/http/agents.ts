@@ -5,6 +5,7 @@ import type { AgentId } from "../../../shared/model/ids.ts";
 import { type AgentSources, drainAgent, findAgent, listAgents } from "../../domain/agent/agents.ts";
 import {
   createEnrolmentToken,
+  type EnrolmentSources,
   enrolAgent,
   listEnrolmentTokens,
   revokeEnrolmentToken,
@@ -24,8 +25,8 @@ type AgentRoutes = Extract<
   | "revokeEnrolmentToken"
 >;
 
-export function agentHandlers(sources: AgentSources): Handlers<AgentRoutes> {
-  const { registry } = sources;
+export function agentHandlers(sources: AgentSources & EnrolmentSources): Handlers<AgentRoutes> {
+  const { enrolment } = sources;
   const created = new RememberedAnswers<CreatedEnrolmentToken>();
   return {
     listAgents: async ({ query }) => {
@@ -41,30 +42,26 @@ export function agentHandlers(sources: AgentSources): Handlers<AgentRoutes> {
     },
 
     enrolAgent: async ({ body }) => {
-      const { agent, again, timeline } = await enrolAgent(sources, {
-        token: body.token,
-        name: body.name,
-        publicKey: body.public_key,
-      });
-      return { status: again ? 200 : 201, body: { agent, name: body.name, timeline } };
+      const request = { token: body.token, name: body.name, publicKey: body.public_key };
+      return { status: 201, body: await enrolAgent(sources, request) };
     },
 
     createEnrolmentToken: async ({ body, caller, idempotency }) => {
       const request = { note: body.note, lifetimeMs: body.expires_in_seconds * 1000, actor: caller.actor };
       const { answer, replayed } = await created.once(idempotency, async () => {
-        const { record, token } = await createEnrolmentToken(registry, request);
+        const { record, token } = await createEnrolmentToken(enrolment, request);
         return { ...encodeEnrolmentToken(record), token };
       });
       return { status: replayed ? 200 : 201, body: answer, ...(replayed ? { headers: REPLAYED } : {}) };
     },
 
     listEnrolmentTokens: async ({ query }) => {
-      const page = await listEnrolmentTokens(registry, { limit: query.limit, cursor: query.cursor });
+      const page = await listEnrolmentTokens(enrolment, { limit: query.limit, cursor: query.cursor });
       return ok({ items: page.items.map(encodeEnrolmentToken), next_cursor: page.nextCursor });
     },
 
     revokeEnrolmentToken: async ({ params }) => {
-      return ok(encodeEnrolmentToken(await revokeEnrolmentToken(registry, params.id)));
+      return ok(encodeEnrolmentToken(await revokeEnrolmentToken(enrolment, params.id)));
     },
   };
 }

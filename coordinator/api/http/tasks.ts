@@ -2,8 +2,8 @@
 import type { RouteId } from "../../../shared/api/routes.ts";
 import type { Attempt, TaskDetail } from "../../../shared/api/task.ts";
 import { BLAME_NAMES, CHARGE_NAMES, DISPOSITION_NAMES, OUTCOME_NAMES } from "../../../shared/model/attempt.ts";
+import type { AgentSources } from "../../domain/agent/agents.ts";
 import type { AgentFiles } from "../../domain/agent/files.ts";
-import type { AgentRegistry } from "../../domain/agent/registry.ts";
 import type { Sources } from "../../domain/experiment/find.ts";
 import type { AttemptRecord } from "../../domain/task/attempts.ts";
 import type { FoundTask } from "../../domain/task/find.ts";
@@ -14,12 +14,15 @@ import { type Handlers, ok } from "./register.ts";
 
 type TaskRoutes = Extract<RouteId, "getTask" | "listAttempts" | "readLog" | "explainTask" | "cancelTask">;
 
-export function taskHandlers(sources: Sources, registry: AgentRegistry, files: AgentFiles): Handlers<TaskRoutes> {
+export function taskHandlers(sources: Sources & AgentSources, files: AgentFiles): Handlers<TaskRoutes> {
   return {
     getTask: async ({ params }) => ok(encodeTaskDetail(await showTask(sources, params.task))),
 
     listAttempts: async ({ params, query }) => {
-      const page = await attemptsOfTask(sources, registry, params.task, { limit: query.limit, cursor: query.cursor });
+      const page = await attemptsOfTask(sources, sources.agents, params.task, {
+        limit: query.limit,
+        cursor: query.cursor,
+      });
       const items = page.items.map(({ name, ...record }) => encodeAttempt(record, name));
       return ok({ items, next_cursor: page.nextCursor });
     },

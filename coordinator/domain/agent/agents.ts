@@ -2,13 +2,13 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
+import type { AgentStore, StoredAgent } from "../../store/agents.ts";
 import type { Listed } from "../experiment/list.ts";
 import type { AgentRecord } from "./record.ts";
-import type { AgentRegistry, StoredAgent } from "./registry.ts";
 
 export interface AgentSources {
   dispatcher: Dispatcher;
-  registry: AgentRegistry;
+  agents: AgentStore;
 }
 
 /** By number. Throws `cursor_invalid`. */
@@ -19,16 +19,15 @@ export async function listAgents(
   if (query.cursor !== undefined && !/^\d{1,15}$/.test(query.cursor)) {
     throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
   }
-  const after = query.cursor === undefined ? null : (Number(query.cursor) as AgentId);
-  const stored = await sources.registry.agents(after, query.limit + 1);
+  const stored = await sources.agents.list(Number(query.cursor ?? 0), query.limit + 1);
   const items = withViews(sources, stored.slice(0, query.limit));
   return { items, nextCursor: stored.length > query.limit ? String(items.at(-1)!.agent) : null };
 }
 
 /** Throws `agent_not_found`. */
 export async function findAgent(sources: AgentSources, id: AgentId): Promise<AgentRecord> {
-  const stored = await sources.registry.agent(id);
-  if (!stored) throw new AiravataError("agent_not_found", `no agent ${id} is enrolled`);
+  const stored = await sources.agents.find(id);
+  if (!stored || stored.revokedAtMs !== null) throw new AiravataError("agent_not_found", `no agent ${id} is enrolled`);
   return withViews(sources, [stored])[0]!;
 }
 
@@ -56,4 +55,10 @@ function withViews({ dispatcher }: AgentSources, stored: StoredAgent[]): AgentRe
     enrolledAtMs,
     view: views.get(agent) ?? null,
   }));
+}
+
+/** Names of agents, also of revoked ones: the history has them. */
+export async function agentNames(agents: AgentStore, ids: readonly AgentId[]): Promise<Map<AgentId, string>> {
+  const found = await Promise.all([...new Set(ids)].map((id) => agents.find(id)));
+  return new Map(found.flatMap((agent) => (agent ? [[agent.agent, agent.name]] : [])));
 }

@@ -1,56 +1,62 @@
 /** How agents come in: an operator makes a one-time token, an agent trades it for an identity bound to its own key. */
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
+import type { EnrolmentStore, StoredEnrolmentToken } from "../../store/enrolment.ts";
 import type { Listed } from "../experiment/list.ts";
 import type { AgentSources } from "./agents.ts";
 import { newEnrolmentToken, parsePublicKey, secretHash } from "./identity.ts";
-import type { EnrolmentTokenRecord } from "./record.ts";
-import type { AgentRegistry } from "./registry.ts";
+
+export interface EnrolmentSources {
+  enrolment: EnrolmentStore;
+}
 
 /**
  * Registers an agent. The same token with the same key and name is answered again, because an answer may be lost.
- * Throws `enrolment_token_invalid`, `agent_name_taken`, `request_invalid` for a key that is none.
+ * Throws `enrolment_token_invalid`, `enrolment_token_used`, `agent_name_taken`, `request_invalid` for a key that is none.
  */
 export async function enrolAgent(
-  { dispatcher, registry }: AgentSources,
+  { dispatcher, agents }: AgentSources,
   request: { token: string; name: string; publicKey: string },
-): Promise<{ agent: AgentId; again: boolean; timeline: number }> {
+): Promise<{ agent: AgentId; name: string; timeline: number }> {
   const publicKey = parsePublicKey(request.publicKey);
-  const result = await registry.enrol({ tokenHash: secretHash(request.token), name: request.name, publicKey });
-  if (result.outcome === "enrolled") return { ...result, timeline: dispatcher.leadership().timeline };
-  if (result.outcome === "name_taken") {
-    const text = `an agent "${request.name}" is enrolled with another key; choose another name or use that one's state`;
-    throw new AiravataError("agent_name_taken", text);
-  }
-  throw new AiravataError("enrolment_token_invalid", "the enrolment token is unknown, used, revoked or expired");
+  const enrolled = await agents.enrol({ secretHash: secretHash(request.token), name: request.name, publicKey });
+  return { ...enrolled, timeline: dispatcher.leadership().timeline };
 }
 
 /** The secret is in the answer and nowhere else. */
 export async function createEnrolmentToken(
-  registry: AgentRegistry,
+  enrolment: EnrolmentStore,
   request: { note: string; lifetimeMs: number; actor: ActorId },
-): Promise<{ record: EnrolmentTokenRecord; token: string }> {
+): Promise<{ record: StoredEnrolmentToken; token: string }> {
   const token = newEnrolmentToken();
-  return { record: await registry.createToken({ ...request, secretHash: secretHash(token) }), token };
+  const record = await enrolment.create({
+    secretHash: secretHash(token),
+    note: request.note,
+    computeResource: null,
+    createdBy: request.actor,
+    lastsMs: request.lifetimeMs,
+  });
+  return { record, token };
 }
 
 /** Newest first. Throws `cursor_invalid`. */
 export async function listEnrolmentTokens(
-  registry: AgentRegistry,
+  enrolment: EnrolmentStore,
   query: { limit: number; cursor: string | undefined },
-): Promise<Listed<EnrolmentTokenRecord>> {
+): Promise<Listed<StoredEnrolmentToken>> {
   if (query.cursor !== undefined && !/^\d{1,15}$/.test(query.cursor)) {
     throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
   }
-  const tokens = await registry.tokens(query.cursor === undefined ? null : Number(query.cursor), query.limit + 1);
+  const tokens = await enrolment.list(query.cursor === undefined ? null : Number(query.cursor), query.limit + 1);
   const items = tokens.slice(0, query.limit);
   return { items, nextCursor: tokens.length > query.limit ? String(items.at(-1)!.id) : null };
 }
 
-/** Throws `enrolment_token_not_found`, `enrolment_token_used`. */
-export async function revokeEnrolmentToken(registry: AgentRegistry, id: number): Promise<EnrolmentTokenRecord> {
-  const record = await registry.revokeToken(id);
+/** Revoking again is no error. Throws `enrolment_token_not_found`, `enrolment_token_used`. */
+export async function revokeEnrolmentToken(enrolment: EnrolmentStore, id: number): Promise<StoredEnrolmentToken> {
+  await enrolment.revoke(id);
+  const record = await enrolment.find(id);
   if (!record) throw new AiravataError("enrolment_token_not_found", `there is no enrolment token ${id}`);
-  if (record.revokedAtMs !== null) return record;
+  if (record.usedAtMs === null) return record;
   throw new AiravataError("enrolment_token_used", `enrolment token ${id} was used: agent ${record.agent} has it`);
 }

@@ -1,4 +1,4 @@
-/** Agents and enrolment tokens as people see them. */
+/** An agent as people see it. */
 import type { AgentId } from "../../../shared/model/ids.ts";
 import type { AgentView } from "../../dispatch/contract.ts";
 
@@ -8,15 +8,4 @@ export interface AgentRecord {
   enrolledAtMs: number;
   /** What the dispatcher knows of its session; null when it has seen none in this reign. */
   view: AgentView | null;
-}
-
-export interface EnrolmentTokenRecord {
-  id: number;
-  note: string;
-  createdAtMs: number;
-  expiresAtMs: number;
-  usedAtMs: number | null;
-  revokedAtMs: number | null;
-  /** Who used it. */
-  agent: AgentId | null;
 }

@@ -2,9 +2,8 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { ExperimentState } from "../../../shared/model/states.ts";
-import { type EventFilter, wantsExperiment } from "../event/event.ts";
 import type { ExperimentQuery } from "../history.ts";
-import { findExperiment, recordOfStored, type Sources } from "./find.ts";
+import { recordOfStored, type Sources } from "./find.ts";
 import type { ExperimentRecord } from "./record.ts";
 
 export interface ListQuery {
@@ -59,33 +58,4 @@ function storedState(state: ExperimentState | undefined): ExperimentQuery["state
 function parseCursor(cursor: string): ExperimentId {
   if (/^\d{1,15}$/.test(cursor)) return Number(cursor) as ExperimentId;
   throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
-}
-
-/** Experiments that one snapshot names when the watcher asked for no particular ones. */
-const SNAPSHOT_MAX = 200;
-
-/** What a watcher sees in place of events that are gone. */
-export async function snapshotExperiments(
-  sources: Sources,
-  filter: EventFilter,
-): Promise<{ experiments: ExperimentRecord[]; complete: boolean }> {
-  if (filter.experiments === null) {
-    const page = await listExperiments(sources, {
-      limit: SNAPSHOT_MAX,
-      cursor: undefined,
-      state: undefined,
-      project: filter.project ?? undefined,
-      name: undefined,
-    });
-    return { experiments: page.items, complete: page.nextCursor === null };
-  }
-  const experiments: ExperimentRecord[] = [];
-  for (const id of filter.experiments) {
-    const found = await findExperiment(sources, id).catch((error: unknown) => {
-      if (error instanceof AiravataError && error.code === "experiment_not_found") return undefined;
-      throw error;
-    });
-    if (found && wantsExperiment(filter, id, found.record.project)) experiments.push(found.record);
-  }
-  return { experiments, complete: true };
 }

@@ -2,7 +2,8 @@
 import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
 import { decodeInputs } from "../../../shared/spec/render.ts";
 import type { Reason } from "../../dispatch/contract.ts";
-import type { AgentRegistry } from "../agent/registry.ts";
+import type { AgentStore } from "../../store/agents.ts";
+import { agentNames } from "../agent/agents.ts";
 import { decideExperiment } from "../experiment/decide.ts";
 import type { Sources } from "../experiment/find.ts";
 import type { Listed } from "../experiment/list.ts";
@@ -22,13 +23,13 @@ export function inputsOf({ found, template, view }: FoundTask): Record<string, s
 /** Throws as `showTask` does, and `cursor_invalid`. */
 export async function attemptsOfTask(
   sources: Sources,
-  registry: AgentRegistry,
+  agents: AgentStore,
   id: string,
   query: { limit: number; cursor: string | undefined },
 ): Promise<Listed<AttemptRecord & { name: string | null }>> {
   const page = await listAttempts(sources, await findTask(sources, id), query);
-  const agents = page.items.flatMap(({ agent }) => agent ?? ([] as AgentId[]));
-  const names = await registry.names(agents);
+  const ids = page.items.flatMap(({ agent }) => agent ?? ([] as AgentId[]));
+  const names = await agentNames(agents, ids);
   const items = page.items.map((record) => ({
     ...record,
     name: record.agent === null ? null : (names.get(record.agent) ?? null),

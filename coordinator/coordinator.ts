@@ -1,0 +1,146 @@
+/**
+ * One coordinator in this process: store, dispatcher, domain and API put together. It listens before it leads; while it
+ * waits for leadership it answers health and history and refuses the rest with `not_leading`.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { migrate } from "../db/migrate.ts";
+import { AiravataError } from "../shared/error/error.ts";
+import type { Logger } from "../shared/log/log.ts";
+import { SYSTEM_ACTOR } from "../shared/model/ids.ts";
+import { systemClock } from "../shared/time/clock.ts";
+import { tokenHash } from "./api/http/access.ts";
+import { createApiServer } from "./api/server.ts";
+import { createDispatcher } from "./dispatch/dispatcher.ts";
+import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
+import { createAgentSessions } from "./domain/agent/session.ts";
+import { withEndedTasks } from "./domain/ended.ts";
+import { createEventHub } from "./domain/event/hub.ts";
+import { recordOfView } from "./domain/experiment/record.ts";
+import { snapshotOf } from "./domain/experiment/snapshot.ts";
+import { createWorkFigures } from "./domain/figures.ts";
+import type { CoordinatorSettings } from "./settings.ts";
+import { createStore } from "./store/store.ts";
+
+export interface CoordinatorOptions {
+  settings: Pick<CoordinatorSettings, "bind" | "port" | "sessionTtlMs" | "infrastructureRetries" | "bodyBytesMax">;
+  databaseUrl: string;
+  /** The operator's; only its hash is kept. */
+  token: string;
+  version: string;
+  log: Logger;
+  /** Gives up waiting for the database. */
+  signal?: AbortSignal;
+}
+
+export interface Coordinator {
+  url: string;
+  /** Resolves when this process leads for the first time. */
+  leading: Promise<void>;
+  createEnrolmentToken(note: string, lifetimeMs: number): Promise<string>;
+  /** Tasks that are not ended; undefined while this process does not lead. */
+  unfinished(): number | undefined;
+  activity(): { clients: number; lastMono: number };
+  /** Hands leadership over, tells agents and watchers to come back, closes. */
+  stop(): Promise<void>;
+}
+
+/** One dispatcher serves all projects; the number stands in every key for the day when more are needed. */
+const SHARD = 0;
+/** A database that is still starting is asked again after this. */
+const DATABASE_POLL_MS = 500;
+
+/** Rejects when the database refuses (its sentence), or the address is taken. */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const { settings, log } = options;
+  await migrateWhenUp(options);
+  const store = createStore(options.databaseUrl, { log });
+  const stored = store.history(SHARD);
+  const dispatcher = createDispatcher({
+    leadership: store.leadership(SHARD, ""),
+    clock: systemClock,
+    random: Math.random,
+    log,
+    ttlMs: settings.sessionTtlMs,
+    infrastructureRetries: settings.infrastructureRetries,
+    loadEnded: stored.load,
+  });
+  const { agents, enrolment } = store;
+  const sources = { dispatcher, history: withEndedTasks(stored), agents, enrolment };
+  const hub = createEventHub({
+    dispatcher,
+    log,
+    snapshot: snapshotOf(sources),
+    record: (id) => {
+      const view = dispatcher.experiment(id);
+      return view && recordOfView(view);
+    },
+  });
+  const work = createWorkFigures(dispatcher);
+  const api = createApiServer({
+    sources,
+    sessions: createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) }),
+    hub,
+    work,
+    pingDatabase: store.ping,
+    tokenHash: tokenHash(options.token),
+    bodyBytesMax: settings.bodyBytesMax,
+    version: options.version,
+    log,
+  });
+  const stop = async (): Promise<void> => {
+    // Whoever waits for a commit is answered before the sockets go.
+    await dispatcher.stop();
+    hub.close();
+    work.stop();
+    await api.close();
+    await store.close();
+  };
+  try {
+    const url = await api.listen({ host: settings.bind, port: settings.port });
+    log.info("listening", { url });
+    return {
+      url,
+      leading: firstLeading(dispatcher),
+      createEnrolmentToken: async (note, lifetimeMs) => {
+        return (await createEnrolmentToken(enrolment, { note, lifetimeMs, actor: SYSTEM_ACTOR })).token;
+      },
+      unfinished: () => {
+        if (!dispatcher.leadership().leading) return undefined;
+        const { tasks_queued = 0, tasks_waiting = 0, tasks_leased = 0 } = dispatcher.figures();
+        return tasks_queued + tasks_waiting + tasks_leased;
+      },
+      activity: api.activity,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A database that does not answer yet is waited for; one that refuses is not. */
+async function migrateWhenUp({ databaseUrl, version, log, signal }: CoordinatorOptions): Promise<void> {
+  for (let told = false; ; told = true) {
+    signal?.throwIfAborted();
+    try {
+      const { applied } = await migrate(databaseUrl, { program: version });
+      if (applied.length > 0) log.info("the database's schema was brought up to date", { applied });
+      return;
+    } catch (error) {
+      if (!(error instanceof AiravataError && error.retryable)) throw error;
+      if (!told) log.warn("the database does not answer yet; waiting for it", { error });
+    }
+    await delay(DATABASE_POLL_MS, undefined, { signal });
+  }
+}
+
+function firstLeading(dispatcher: ReturnType<typeof createDispatcher>): Promise<void> {
+  return new Promise((resolve) => {
+    if (dispatcher.leadership().leading) return resolve();
+    const stop = dispatcher.onLeadership(({ leading }) => {
+      if (!leading) return;
+      stop();
+      resolve();
+    });
+  });
+}

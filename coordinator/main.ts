@@ -1,0 +1,124 @@
+/**
+ * The coordinator's program: `up`, `server`, `daemon`, `both`. It reads settings, starts, waits for a signal, hands over
+ * and leaves; a second signal does not wait. Until requests are forwarded between coordinators all three of the guide's
+ * commands do the same: serve the API and wait for leadership.
+ */
+import { readFileSync } from "node:fs";
+import { AiravataError, errorLine } from "../shared/error/error.ts";
+import { Exit, exitForStatus } from "../shared/error/exit.ts";
+import { createLogger, type Logger } from "../shared/log/log.ts";
+import { parseFlags, settingsHelp } from "../shared/settings/flags.ts";
+import { startCoordinator } from "./coordinator.ts";
+import { COORDINATOR_SETTINGS, type CoordinatorSettings, readCoordinatorSettings } from "./settings.ts";
+import { defaultDataDirectory, openDataDirectory, operatorToken } from "./stack/directory.ts";
+import { startUp } from "./up.ts";
+
+const COMMANDS = {
+  up: "run everything on this machine: PostgreSQL, the coordinator and a local agent",
+  server: "run the coordinator on the PostgreSQL that DATABASE_URL names",
+  daemon: "the same as server",
+  both: "the same as server",
+};
+
+/** What runs, to be stopped. */
+interface Running {
+  url: string;
+  stop(): Promise<void>;
+}
+
+async function main(args: string[]): Promise<void> {
+  const [command = "", ...rest] = args;
+  if (rest.includes("--help") || rest.includes("-h") || !Object.hasOwn(COMMANDS, command)) {
+    process.stdout.write(help(command));
+    if (!Object.hasOwn(COMMANDS, command)) process.exitCode = Exit.USAGE;
+    return;
+  }
+  const { flags, words } = parseFlags(COORDINATOR_SETTINGS, rest);
+  if (words.length > 0) throw new AiravataError("setting_unknown", `${command} takes options only, not "${words[0]}"`);
+  const readFile = (path: string): string => readFileSync(path, "utf8");
+  const { settings, secrets, notices } = readCoordinatorSettings({ flags, env: process.env, readFile });
+  const log = createLogger({ level: settings.logLevel, format: logFormat(settings), secrets });
+  for (const notice of notices) log.warn(notice);
+  await untilSignal((leave) => start(command, settings, log, leave), log);
+}
+
+async function start(
+  command: string,
+  settings: CoordinatorSettings,
+  log: Logger,
+  leave: (reason: string) => void,
+): Promise<Running> {
+  const version = packageVersion();
+  if (command !== "up" && settings.databaseUrl === undefined) {
+    throw new AiravataError(
+      "database_not_configured",
+      `${command} needs a PostgreSQL: set DATABASE_URL to postgres://user:password@host:5432/airavata_scheduler, or use "airavata up", which brings its own`,
+    );
+  }
+  const dataDirectory = await openDataDirectory(settings.dataDir ?? defaultDataDirectory(process.env));
+  if (command === "up") {
+    const onIdle = (): void => leave("nothing to do and nobody asking");
+    const up = await startUp({ settings, dataDirectory, version, environment: process.env, log, onIdle });
+    process.stdout.write(`${up.url}\n`);
+    if (process.stdout.isTTY) process.stdout.write(howToUse(up.url, dataDirectory, settings));
+    return up;
+  }
+  const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
+  const databaseUrl = settings.databaseUrl as string;
+  const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log });
+  process.stdout.write(`${coordinator.url}\n`);
+  return coordinator;
+}
+
+/** Runs until SIGTERM, SIGINT or `leave`, then stops in order. */
+async function untilSignal(begin: (leave: (reason: string) => void) => Promise<Running>, log: Logger): Promise<void> {
+  const asked = Promise.withResolvers<string>();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    asked.resolve(signal);
+    // Asked twice: whoever waits no longer gets his terminal back at once. What is durable stays so.
+    process.once(signal, () => process.exit(Exit.FAILED));
+  };
+  process.once("SIGTERM", onSignal);
+  process.once("SIGINT", onSignal);
+  const starting = begin(asked.resolve);
+  const early = await Promise.race([asked.promise, starting]);
+  const running = await starting;
+  const reason = typeof early === "string" ? early : await asked.promise;
+  log.info("stopping", { reason });
+  await running.stop();
+  process.exitCode = Exit.DONE;
+}
+
+function howToUse(url: string, dataDirectory: string, { port }: CoordinatorSettings): string {
+  return [
+    "",
+    `  airavata run examples/sweep.yaml    runs it here (data directory ${dataDirectory})`,
+    `  AIRAVATA_SERVER=${url}  AIRAVATA_TOKEN=$(cat ${dataDirectory}/token)    from elsewhere`,
+    `  Ctrl-C ends the stack; running tasks go on and are taken up by the next one${port === 0 ? "" : "."}`,
+    "",
+  ].join("\n");
+}
+
+function help(command: string): string {
+  const known = Object.entries(COMMANDS).map(([name, what]) => `  airavata ${name.padEnd(8)} ${what}`);
+  const head = Object.hasOwn(COMMANDS, command)
+    ? `airavata ${command}: ${COMMANDS[command as keyof typeof COMMANDS]}`
+    : "";
+  return `${[head, "", ...known, "", settingsHelp(COORDINATOR_SETTINGS)].join("\n").trimStart()}\n`;
+}
+
+function logFormat({ logFormat: format }: CoordinatorSettings): "json" | "text" {
+  if (format === "auto") return process.stderr.isTTY ? "text" : "json";
+  return format;
+}
+
+function packageVersion(): string {
+  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`airavata: ${errorLine(error)}\n`);
+  process.exitCode = error instanceof AiravataError ? exitForStatus(error.status) : Exit.FAILED;
+}

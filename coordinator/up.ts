@@ -1,0 +1,92 @@
+/**
+ * `airavata up`: everything on one machine. PostgreSQL, the coordinator and a local agent below one data directory, in
+ * that order; each is started again when it dies, and all of them end with this process. What the agent runs lives on
+ * under its supervisor and is adopted by the next `up`.
+ */
+import { startEmbedded } from "../db/embedded.ts";
+import { AiravataError } from "../shared/error/error.ts";
+import type { Logger } from "../shared/log/log.ts";
+import { systemClock } from "../shared/time/clock.ts";
+import { type Coordinator, startCoordinator } from "./coordinator.ts";
+import type { CoordinatorSettings } from "./settings.ts";
+import { type LocalAgent, startLocalAgent } from "./stack/agent.ts";
+import { liveStack, operatorToken, removeStack, writeStack } from "./stack/directory.ts";
+import { watchIdle } from "./stack/idle.ts";
+import { identify, type ProcessIdentity } from "./stack/process.ts";
+
+export interface UpOptions {
+  settings: CoordinatorSettings;
+  dataDirectory: string;
+  version: string;
+  environment: NodeJS.ProcessEnv;
+  log: Logger;
+  /** Called when the stack has been idle for `settings.idleExitMs`. */
+  onIdle(): void;
+}
+
+export interface Up {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** A local agent enrols within a second or never; the rest is for a machine that swaps. */
+const ENROLMENT_LIFETIME_MS = 600_000;
+
+/** Throws `data_directory_in_use`, what the embedded database refuses, and what the coordinator does. */
+export async function startUp(options: UpOptions): Promise<Up> {
+  const { settings, dataDirectory, log, version } = options;
+  const other = await liveStack(dataDirectory);
+  if (other) {
+    throw new AiravataError(
+      "data_directory_in_use",
+      `a stack with data directory ${dataDirectory} runs already at ${other.url} (process ${other.process.pid})`,
+    );
+  }
+  const self = (await identify(process.pid)) as ProcessIdentity;
+  const undo: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    // In reverse: the agent says goodbye while the coordinator still listens, the database goes last.
+    for (const step of undo.splice(0).reverse()) await step().catch((error) => log.error("stopping failed", { error }));
+  };
+  try {
+    const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
+    const database = settings.databaseUrl === undefined ? await startEmbedded(dataDirectory, { log }) : undefined;
+    if (database) undo.push(() => database.stop());
+    const databaseUrl = settings.databaseUrl ?? database!.url;
+    const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log });
+    undo.push(() => coordinator.stop());
+    await coordinator.leading;
+    await writeStack(dataDirectory, { process: self, url: coordinator.url, version });
+    undo.push(() => removeStack(dataDirectory, self));
+    const agents = await startAgents(options, coordinator);
+    undo.push(() => Promise.all(agents.map((agent) => agent.stop())));
+    if (settings.idleExitMs !== undefined) {
+      const stopWatching = watchIdle(settings.idleExitMs, coordinator, systemClock, options.onIdle);
+      undo.push(async () => stopWatching());
+    }
+    return { url: coordinator.url, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function startAgents(options: UpOptions, coordinator: Coordinator): Promise<LocalAgent[]> {
+  const { dataDirectory, environment, log } = options;
+  const start = (name: string): Promise<LocalAgent> =>
+    startLocalAgent({
+      name,
+      dataDirectory,
+      environment: agentEnvironment(environment),
+      log,
+      url: coordinator.url,
+      enrolmentToken: () => coordinator.createEnrolmentToken(`local agent ${name}`, ENROLMENT_LIFETIME_MS),
+    });
+  return Promise.all(Array.from({ length: options.settings.agents }, (_, i) => start(`local-${i + 1}`)));
+}
+
+/** The agent must not find the coordinator's secrets in its environment. */
+function agentEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { DATABASE_URL: _url, AIRAVATA_OPERATOR_TOKEN: _operator, AIRAVATA_TOKEN: _token, ...rest } = environment;
+  return rest;
+}
