@@ -81,7 +81,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     forceCloseConnections: true,
     genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
-    frameworkErrors: (error, _request, reply) => void sendProblem(reply, error, log),
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply.headers(HEADERS), error, log),
   });
   server.decorateRequest("caller");
   parseBodies(server);

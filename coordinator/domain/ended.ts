@@ -7,7 +7,7 @@ import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { TaskCounts, TaskView } from "../dispatch/contract.ts";
 import { type ExperimentLedger, stateOf, type TemplateLedger } from "../dispatch/ledger/ledger.ts";
 import { experimentFromHistory } from "../dispatch/ledger/snapshot.ts";
-import type { StoredHistory } from "../store/history.ts";
+import type { StoredHistory } from "../store/records.ts";
 import type { History } from "./history.ts";
 
 /** At 7 bytes a task even four of the largest experiments are below 300 MB; usual ones are kilobytes. */

@@ -1,87 +1,11 @@
-/**
- * The port to what is durable and no longer (or never was) in the dispatcher's memory; `coordinator/store` implements it.
- * Everything here is read-only and may be asked of any coordinator, leading or not.
- */
-import type { ExperimentDefinition } from "../../shared/model/definition.ts";
-import type { ActorId, AgentId, ExperimentId, ProjectId, TaskKey } from "../../shared/model/ids.ts";
+/** What is durable and no longer (or never was) in the dispatcher's memory: the store's records, and states of tasks. */
+import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { TaskCounts, TaskView } from "../dispatch/contract.ts";
+import type { StoredHistory } from "../store/records.ts";
 
-/** An experiment as it was submitted, and its end if it had one. */
-export interface StoredExperiment {
-  experiment: ExperimentId;
-  name: string;
-  /** Name of the project. */
-  project: string;
-  priority: number;
-  submittedAtMs: number;
-  tasks: number;
-  /** Null while it is unfinished: then only the dispatcher knows. */
-  end: {
-    state: "COMPLETED" | "FAILED" | "CANCELED";
-    atMs: number;
-    completed: number;
-    failed: number;
-    canceled: number;
-  } | null;
-}
-
-export interface StoredAttempt {
-  index: number;
-  attempt: number;
-  agent: AgentId | null;
-  disposition: number;
-  outcome: number;
-  blame: number;
-  charge: number;
-  /** −1: none. */
-  exitCode: number;
-  /** 0: none. */
-  signal: number;
-  startedAtMs: number;
-  endedAtMs: number;
-  notBeforeMs: number;
-  cpuMs: number;
-  memoryMaxBytes: number;
-  tail: string | null;
-  detail: string | null;
-}
-
-export interface StoredDecision {
-  seq: number;
-  atMs: number;
-  kind: string;
-  actor: ActorId;
-  reason: string;
-  value: number | string | null;
-}
-
-export interface ExperimentQuery {
-  /** Only older ones. */
-  before: ExperimentId | null;
-  limit: number;
-  /** `unfinished` stands for every state but the three final ones. */
-  state: "COMPLETED" | "FAILED" | "CANCELED" | "unfinished" | null;
-  project: string | null;
-  name: string | null;
-}
-
-export interface History {
-  /** Newest first. */
-  experiments(query: ExperimentQuery): Promise<StoredExperiment[]>;
-  experiment(id: ExperimentId): Promise<StoredExperiment | undefined>;
-  definition(id: ExperimentId): Promise<ExperimentDefinition | undefined>;
-  /** The file as it was sent. */
-  specText(id: ExperimentId): Promise<string | undefined>;
+export interface History extends StoredHistory {
   /** Counts of each template of an ended experiment, by ordinal. */
   templateCounts(id: ExperimentId): Promise<TaskCounts[]>;
   /** Tasks `from … to` (inclusive) of an ended experiment. */
   tasks(id: ExperimentId, template: number, from: number, to: number): Promise<TaskView[]>;
-  /** Ended attempts of tasks `from … to` (inclusive), by index and attempt. */
-  attempts(key: Omit<TaskKey, "index">, from: number, to: number): Promise<StoredAttempt[]>;
-  /** Final ends that did not complete, of whatever template, newest first, at most `limit`. */
-  failures(id: ExperimentId, limit: number): Promise<(StoredAttempt & { template: number })[]>;
-  /** In order of seq, beginning after `after`. */
-  decisions(id: ExperimentId, after: number, limit: number): Promise<StoredDecision[]>;
-  /** The number of a project. */
-  project(name: string): Promise<ProjectId | undefined>;
 }

@@ -1,7 +1,7 @@
 /** How attempts ended, looked up by task or by failure, straight from the columns and without unfolding what is not asked for. */
 import type { ConnectionPool } from "../../db/pool.ts";
 import type { ExperimentId, TaskKey } from "../../shared/model/ids.ts";
-import type { StoredAttempt } from "../domain/history.ts";
+import type { StoredAttempt } from "./records.ts";
 
 /** Position `n` of every column of `attempt_end e`, in the shape of a StoredAttempt. */
 const FIELDS = `

@@ -2,17 +2,10 @@
 import type { ConnectionPool } from "../../db/pool.ts";
 import type { ExperimentDefinition } from "../../shared/model/definition.ts";
 import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
-import type { LoadedState } from "../dispatch/load.ts";
-import type { ExperimentQuery, History, StoredDecision, StoredExperiment } from "../domain/history.ts";
 import { endedAttempts, finalFailures } from "./attempts.ts";
 import { definitionsBySeq } from "./definitions.ts";
 import { loadOne } from "./load.ts";
-
-/** Everything of the port but what needs the dispatcher's fold: states of single tasks come from `load` through it. */
-export interface StoredHistory extends Omit<History, "templateCounts" | "tasks"> {
-  /** One experiment as the dispatcher would load it; null when there is none. */
-  load(id: ExperimentId): Promise<LoadedState | null>;
-}
+import type { ExperimentQuery, StoredDecision, StoredExperiment, StoredHistory } from "./records.ts";
 
 export function createHistory(pool: ConnectionPool, shard: number): StoredHistory {
   return {

@@ -10,8 +10,9 @@ import { type Clock, systemClock } from "../../shared/time/clock.ts";
 import type { LeadershipPort } from "../dispatch/ports.ts";
 import { type AgentStore, createAgentStore } from "./agents.ts";
 import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
-import { createHistory, type StoredHistory } from "./history.ts";
+import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
+import type { StoredHistory } from "./records.ts";
 import { STORE_TYPES } from "./sessions.ts";
 
 export interface Leader {

@@ -22,7 +22,7 @@ export type FieldProblem = z.infer<typeof FieldProblem>;
 
 export const Problem = z
   .object({
-    type: z.string().meta({ description: "The code's place in docs/errors.md." }),
+    type: z.string().meta({ description: "urn:airavata:error:CODE; docs/errors.md describes each." }),
     title: z.string().meta({ description: "The HTTP status in words." }),
     status: z.int().min(400).max(599),
     detail: z.string().meta({ description: "A sentence a person can act on." }),

@@ -87,6 +87,8 @@ export function registerRoutes(server: FastifyInstance, handlers: Handlers<HttpR
 export function parseBodies(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
   server.decorateRequest("bodyHash", "");
+  // JSON only: fastify's own parser for text/plain would let a form of another origin in without a preflight.
+  server.removeAllContentTypeParsers();
   server.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     if (request.headers["idempotency-key"] !== undefined) {
       request.bodyHash = createHash("sha256").update(body).digest("hex");

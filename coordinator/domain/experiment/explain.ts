@@ -2,7 +2,7 @@
 import { Outcome } from "../../../shared/model/attempt.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { Reason } from "../../dispatch/contract.ts";
-import type { StoredAttempt } from "../history.ts";
+import type { StoredAttempt } from "../../store/records.ts";
 import { taskIdText } from "../task/find.ts";
 import { listTasks } from "../task/list.ts";
 import { type FoundExperiment, findExperiment, type Sources, templateCounts } from "./find.ts";

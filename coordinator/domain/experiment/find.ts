@@ -6,7 +6,8 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { ExperimentDefinition } from "../../../shared/model/definition.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher, ExperimentView, TaskCounts } from "../../dispatch/contract.ts";
-import type { History, StoredExperiment } from "../history.ts";
+import type { StoredExperiment } from "../../store/records.ts";
+import type { History } from "../history.ts";
 import { type ExperimentRecord, recordOfView } from "./record.ts";
 
 export interface Sources {

@@ -2,7 +2,7 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { ExperimentState } from "../../../shared/model/states.ts";
-import type { ExperimentQuery } from "../history.ts";
+import type { ExperimentQuery } from "../../store/records.ts";
 import { recordOfStored, type Sources } from "./find.ts";
 import type { ExperimentRecord } from "./record.ts";
 

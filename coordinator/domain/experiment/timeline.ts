@@ -1,7 +1,7 @@
 /** What was decided about an experiment, from its submit to its end, in the order of the journal. */
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, type ExperimentId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
-import type { StoredDecision } from "../history.ts";
+import type { StoredDecision } from "../../store/records.ts";
 import { findExperiment, type Sources } from "./find.ts";
 import type { Listed } from "./list.ts";
 

@@ -1,9 +1,9 @@
 /** The attempts of a task: those that ended from the history, the one that is held now from the dispatcher. */
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
+import type { StoredAttempt } from "../../store/records.ts";
 import type { Sources } from "../experiment/find.ts";
 import type { Listed } from "../experiment/list.ts";
-import type { StoredAttempt } from "../history.ts";
 import type { FoundTask } from "./find.ts";
 
 export interface AttemptRecord {
