@@ -10,7 +10,7 @@ import type { FileNeeds } from "./files.ts";
 import { nearestSlip } from "./nearest.ts";
 import { byteLength } from "./parameters.ts";
 import type { Position, Problems, SpecPath } from "./problem.ts";
-import { foreignReference, isResolved, parseParts, referenceAt, type Scope } from "./reference.ts";
+import { foreignReference, parseParts, referenceAt, type Scope } from "./reference.ts";
 import type { SpecFile, TaskFile } from "./schema.ts";
 import { compileShell } from "./shell.ts";
 import { plainWords } from "./words.ts";
@@ -99,9 +99,7 @@ function compileArgv(
 
 function isMany(scope: Scope, text: string): boolean {
   const reference = referenceAt(text, text.startsWith("$") ? 1 : 0);
-  if (!reference) return false;
-  const resolution = scope.resolve(reference.name);
-  return isResolved(resolution) && resolution.many;
+  return reference !== undefined && scope.find(reference.name)?.many === true;
 }
 
 function compileText(
@@ -175,8 +173,8 @@ function checkScript(
   for (let i = text.indexOf("{"); i >= 0; i = text.indexOf("{", i + 1)) {
     const reference = foreignReference(text, i);
     if (!reference) continue;
-    const resolution = scope.resolve(reference.name);
-    if (!isResolved(resolution)) continue;
+    const resolution = scope.find(reference.name);
+    if (!resolution) continue;
     const instead = resolution.variable === null ? "use argv" : `use the environment variable ${resolution.variable}`;
     const message = `{${reference.name}} cannot stand inside a script that ${shown(interpreter)} reads: ${instead}`;
     reportAt(context, path, i, "spec_reference", {
@@ -194,6 +192,7 @@ function reportAt(
   code: "spec_reference" | "spec_shell" | "spec_path",
   problem: { message: string; hint?: string },
 ): void {
+  if (context.problems.full) return;
   const hint = problem.hint === undefined ? {} : { hint: problem.hint };
   context.problems.add(path, code, problem.message, { ...hint, at: placeOf(context, path, offset) });
 }

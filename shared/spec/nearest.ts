@@ -1,11 +1,15 @@
 /** The name that somebody most likely meant: fewest edits, case and dashes hardly counting. Bounded work for long names. */
 const NAME_CHARS_MAX = 64;
+/** A file may declare thousands of names; the first are looked at. */
+const CANDIDATES_MAX = 300;
 
 /** The nearest of `known`, whatever its distance; undefined only when there are none. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
+  let looked = 0;
   for (const candidate of known) {
+    if (++looked > CANDIDATES_MAX) break;
     const measured = distance(fold(name), fold(candidate)) + (fold(name) === fold(candidate) ? 0 : 0.1);
     if (measured < bestDistance) {
       bestDistance = measured;

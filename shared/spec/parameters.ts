@@ -20,7 +20,7 @@ export function parameterValues(
   problems: Problems,
 ): Record<string, string> {
   for (const name of Object.keys(overrides)) {
-    if (declared.has(name)) continue;
+    if (declared.has(name) || problems.full) continue;
     const near = nearestSlip(name, declared.keys());
     const hint = near ? `did you mean ${near}?` : `declared: ${[...declared.keys()].join(", ") || "none"}`;
     problems.add(["parameters"], "spec_parameter", `-p ${name.slice(0, 60)}: no parameter of this name is declared`, {

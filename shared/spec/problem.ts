@@ -61,8 +61,8 @@ export function formatPath(path: SpecPath): string {
   return text;
 }
 
-/** Ten times what is reported is kept, so that sorting by place shows the first ones, and memory stays bounded. */
-const FOUND_MAX = SPEC_PROBLEMS_MAX * 10;
+/** Three times what is reported is kept, so that sorting by place shows the first ones, and memory stays bounded. */
+const FOUND_MAX = SPEC_PROBLEMS_MAX * 3;
 
 /** Gathers problems; knows which parts of the file are already found wrong, so that nothing is complained of twice. */
 export class Problems {

@@ -2,6 +2,7 @@
  * References: `{name}`, `{task.OUTPUT}` and `${task.OUTPUT}`, with `{{` and `}}` for the braces themselves. Here is what a
  * name in braces means for one task, and how texts that are no shell texts (argv, environment) are cut into parts.
  */
+import { SPEC_PROBLEMS_MAX } from "../model/constants.ts";
 import type { TemplateDefinition, ValuePart } from "../model/definition.ts";
 import { nearestSlip } from "./nearest.ts";
 
@@ -47,17 +48,21 @@ export class Scope {
     this.templates = templates;
   }
 
-  resolve(name: string): Resolution {
-    const dot = name.indexOf(".");
-    if (dot < 0) {
-      if (this.values.has(name)) return { variable: parameterVariable(name), part: { value: name }, many: false };
-      return this.undeclared(name);
-    }
+  /** What a name stands for; undefined when it may not be used. */
+  find(name: string): Resolved | undefined {
+    if (this.values.has(name)) return { variable: parameterVariable(name), part: { value: name }, many: false };
     const visible = this.outputs.get(name);
-    if (visible) {
-      const { template, output, variable, many } = visible;
-      return { variable: many ? null : variable, part: { output, template }, many };
-    }
+    if (!visible) return undefined;
+    const { template, output, variable, many } = visible;
+    return { variable: many ? null : variable, part: { output, template }, many };
+  }
+
+  /** The same, with a sentence when it may not be used. */
+  resolve(name: string): Resolution {
+    const found = this.find(name);
+    if (found) return found;
+    const dot = name.indexOf(".");
+    if (dot < 0) return this.undeclared(name);
     const [task, output] = [name.slice(0, dot), name.slice(dot + 1)];
     const template = this.templates.get(task);
     if (!template) return this.undeclared(name);
@@ -172,6 +177,7 @@ export function parseParts(
       i += length;
       continue;
     }
+    if (problems.length >= SPEC_PROBLEMS_MAX) break;
     const resolution = scope.resolve(reference.name);
     if (isResolved(resolution)) {
       if (literal !== "") parts.push(literal);

@@ -46,7 +46,8 @@ const names = { kind: "text", charsMax: 63, pattern: /^[A-Za-z_][A-Za-z0-9_-]*$/
 /** Longest shell text, template count and so on that one file may hold; the whole file is bounded by its bytes. */
 const SHELL_CHARS_MAX = 131_071;
 const WORDS_MAX = 10_000;
-const PARAMETERS_MAX = 1_000;
+const PARAMETERS_MAX = 256;
+const SCRIPTS_MAX = 1_000;
 const RESOURCE_MAX = 1_000_000;
 
 const COMPUTE = {
@@ -211,7 +212,7 @@ export const SPEC_SCHEMA = {
     summary: "values that are set once for all tasks",
   },
   scripts: {
-    is: { kind: "map", keys: "name", of: text(1_048_576), max: PARAMETERS_MAX },
+    is: { kind: "map", keys: "name", of: text(1_048_576), max: SCRIPTS_MAX },
     summary: "shell texts by name; with a first line `#!…` for another interpreter",
   },
   tasks: {

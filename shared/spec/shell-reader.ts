@@ -2,6 +2,7 @@
  * Reads shell text from left to right by the shell's rules of quoting and writes it out again with its references
  * compiled. What a list of commands is, the subclass knows; here are quotes, expansions and braces.
  */
+import { SPEC_PROBLEMS_MAX } from "../model/constants.ts";
 import { foreignReference, isResolved, pairedBraces, referenceAt, type Scope } from "./reference.ts";
 
 export interface ShellProblem {
@@ -212,6 +213,10 @@ export abstract class ShellReader {
   }
 
   private reference(name: string, length: number, quote: Quote): void {
+    if (this.full) {
+      this.copy(length);
+      return;
+    }
     const resolution = this.scope.resolve(name);
     const { variable } = isResolved(resolution) ? resolution : { variable: null };
     if (!isResolved(resolution)) this.problem(this.i, "spec_reference", resolution.message, resolution.hint);
@@ -238,9 +243,9 @@ export abstract class ShellReader {
 
   private verbatim(): void {
     const reference = foreignReference(this.text, this.i);
-    const resolution = reference ? this.scope.resolve(reference.name) : undefined;
-    if (reference && resolution && isResolved(resolution)) {
-      this.refuse(reference.name, resolution.variable);
+    const found = reference && this.scope.find(reference.name);
+    if (reference && found) {
+      this.refuse(reference.name, found.variable);
       this.copy(reference.length);
     } else this.copy(1);
   }
@@ -252,7 +257,7 @@ export abstract class ShellReader {
 
   /** `${name}` of a declared name is most likely meant to be `{name}`, unless the text sets such a variable. */
   private noteVariable(name: string): void {
-    if (this.noted.has(name) || !isResolved(this.scope.resolve(name))) return;
+    if (this.noted.has(name) || !this.scope.find(name)) return;
     this.noted.add(name);
     if (new RegExp(`\\b${name}=|\\b(?:for|read)\\s+${name}\\b`).test(this.text)) return;
     this.notes.push({
@@ -280,6 +285,10 @@ export abstract class ShellReader {
     this.depth--;
   }
 
+  private get full(): boolean {
+    return this.problems.length >= SPEC_PROBLEMS_MAX;
+  }
+
   protected copy(length: number): void {
     const to = Math.min(this.i + length, this.end);
     this.out.push(this.text.slice(this.i, to));
@@ -287,6 +296,7 @@ export abstract class ShellReader {
   }
 
   protected problem(offset: number, code: ShellProblem["code"], message: string, hint?: string): void {
+    if (this.full) return;
     this.problems.push({ offset, code, message, ...(hint === undefined ? {} : { hint }) });
   }
 }

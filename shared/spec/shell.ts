@@ -26,7 +26,7 @@ interface HereDocument {
   quoted: boolean;
 }
 
-const HERE_OPERATOR = /^<<(-?)[ \t]*((?:[^\s;&|<>()'"\\`]|\\.|'[^'\n]*'|"[^"\n]*")+)/;
+const HERE_OPERATOR = /^<<(-?)[ \t]*((?:[^ \t\n;&|<>()'"\\`]|\\.|'[^'\n]*'|"[^"\n]*")+)/;
 
 class ShellCompiler extends ShellReader {
   private readonly specDirectory: string | undefined;
@@ -49,7 +49,7 @@ class ShellCompiler extends ShellReader {
     while (this.i < this.end) {
       const c = this.text[this.i] as string;
       const next = this.text[this.i + 1];
-      if (c === " " || c === "\t" || c === "\r") {
+      if (c === " " || c === "\t") {
         list.endWord();
         this.copy(1);
       } else if (c === "\n") {
@@ -101,6 +101,8 @@ class ShellCompiler extends ShellReader {
   private redirection(list: CommandList, pending: HereDocument[]): void {
     list.redirect();
     if (/^<<(?!<)/.test(this.text.slice(this.i, this.i + 3))) {
+      if (list.evaluation !== null)
+        this.problem(this.i, "spec_shell", `<< inside ${list.evaluation} means different things to different shells`);
       this.hereOperator(pending);
       return;
     }
@@ -109,7 +111,7 @@ class ShellCompiler extends ShellReader {
     while (this.i < this.end && /[ \t]/.test(this.text[this.i] ?? "")) this.copy(1);
     const before = this.refusal;
     this.refusal ??= list.evaluation;
-    while (this.i < this.end && !/[\s;&|<>()]/.test(this.text[this.i] ?? "")) this.piece();
+    while (this.i < this.end && !/[ \t\n;&|<>()]/.test(this.text[this.i] ?? "")) this.piece();
     this.refusal = before;
   }
 

@@ -3,7 +3,7 @@
  * whose first word is no builtin, keyword or assignment. Whatever might mean something else to some shell stays shell.
  */
 import type { ValuePart } from "../model/definition.ts";
-import { isResolved, pairedBraces, referenceAt, type Scope } from "./reference.ts";
+import { pairedBraces, referenceAt, type Scope } from "./reference.ts";
 
 /** Builtins of dash, bash, ksh and busybox ash, and words of their grammar: outside a shell they are missing or differ. */
 const SHELL_WORDS = new Set(
@@ -21,7 +21,7 @@ const PLAIN = /[A-Za-z0-9_@%+:,./=-]/;
 
 /** The words, or null when the line needs a shell. The line's references must already be known to be right. */
 export function plainWords(line: string, scope: Scope): ValuePart[][] | null {
-  const text = line.trim();
+  const text = trimmed(line);
   const paired = pairedBraces(text);
   const words: ValuePart[][] = [];
   let word: ValuePart[] | null = null;
@@ -45,8 +45,8 @@ export function plainWords(line: string, scope: Scope): ValuePart[][] | null {
     const dollar = c === "$" && text[i + 1] === "{" && !paired.has(i + 1) ? 1 : 0;
     const reference = brace ? undefined : referenceAt(text, i + dollar);
     if (reference && (dollar === 0 || reference.name.includes("."))) {
-      const resolution = scope.resolve(reference.name);
-      if (!isResolved(resolution) || resolution.variable === null) return null;
+      const resolution = scope.find(reference.name);
+      if (!resolution || resolution.variable === null) return null;
       add(resolution.part);
       i += dollar + reference.length;
     } else if (quote === "'") {
@@ -78,4 +78,12 @@ export function plainWords(line: string, scope: Scope): ValuePart[][] | null {
   if (program?.length !== 1 || typeof program[0] !== "string" || program[0] === "") return null;
   if (SHELL_WORDS.has(program[0]) || program[0].includes("=")) return null;
   return words.map((parts) => (parts.length > 1 ? parts.filter((part) => part !== "") : parts));
+}
+
+/** Without blanks and newlines at both ends: what a shell skips there, and nothing else that Unicode calls a space. */
+function trimmed(line: string): string {
+  let [from, to] = [0, line.length];
+  while (from < to && " \t\n".includes(line[from] as string)) from++;
+  while (to > from && " \t\n".includes(line[to - 1] as string)) to--;
+  return line.slice(from, to);
 }

@@ -191,7 +191,7 @@ tasks:
   a: { command: f, task_inputs: { x_y: [1, 2] } }
 `,
     problems: [
-      "spec_name 3:3 tasks.a: the input or parameter names x_y and x-y are the same once - becomes _; rename one of them",
+      "spec_name 3:35 tasks.a.task_inputs.x_y: the parameter x-y and the input x_y are the same once - becomes _; rename one of them",
     ],
   },
   {

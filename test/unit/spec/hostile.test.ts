@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are a shell's.
 /** Files made to be expensive or to break out: bounded before work is spent on them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -157,6 +158,23 @@ test("one long script used by many tasks is bounded in all", options, () => {
     "spec_too_large",
     /together have more than 16777216 bytes/,
   );
+});
+
+test("many templates of many parents, outputs, variables and unknown names end at a bound", options, () => {
+  const names = Array.from({ length: 250 }, (_, i) => `name_that_is_long_and_much_like_the_others_${i}`);
+  const parameters = Object.fromEntries(names.map((name) => [name, { default: 1 }]));
+  const outputs = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`o${i}`, `f${i}`]));
+  const children = (task: object) => Object.fromEntries(Array.from({ length: 7_000 }, (_, i) => [`t${i}`, task]));
+  const tasks = { parent: { command: "x", task_outputs: outputs }, ...children({ command: "x", needs: ["parent"] }) };
+  only({ object: { tasks } }, "spec_too_large", /together/);
+  const environment = Object.fromEntries(names.map((name) => [name, "x"]));
+  only({ object: { resources: { environment }, tasks: children({ command: "x" }) } }, "spec_too_large", /together/);
+  const unknown = Array.from({ length: 2_000 }, (_, i) => `{name_that_is_long_and_much_like_the_others_x${i}}`).join(
+    " ",
+  );
+  const spread = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`t${i}`, { command: `x ${unknown}` }]));
+  only({ object: { parameters, tasks: spread } }, "spec_reference", /is not declared/);
+  assert.deepEqual(problemsOf({ object: { parameters, tasks: children({ command: "x" }) } }), []);
 });
 
 test("a shell text, a value and all arguments of a task have what execve allows", options, () => {

@@ -125,7 +125,7 @@ test("parameters are of their type, whether given or by default", () => {
     given.files.map((file) => [file.path, file.what]),
     [["/abs", "the parameter p"]],
   );
-  for (const wrong of [
+  const wrongs: Record<string, string>[] = [
     { i: "1.0" },
     { i: "9223372036854775808" },
     { i: "" },
@@ -134,8 +134,9 @@ test("parameters are of their type, whether given or by default", () => {
     { b: "True" },
     { p: "" },
     { s: "\0" },
-  ]) {
-    assert.throws(() => parse({ ...wrong }), { code: "spec_parameter" }, JSON.stringify(wrong));
+  ];
+  for (const wrong of wrongs) {
+    assert.throws(() => parse(wrong), { code: "spec_parameter" }, JSON.stringify(wrong));
   }
 });
 

@@ -74,7 +74,7 @@ const inDouble: Word[] = [
   literal(" x  y "),
   literal("'"),
   literal("*"),
-  literal("\\$", "$"),
+  literal("\\$.", "$."),
   literal("\\${v}", "${v}"),
   literal('\\"', '"'),
   literal("{{v}}", "{v}"),

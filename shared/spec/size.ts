@@ -1,5 +1,6 @@
 /**
- * Bounds what execve is asked for, before any task exists: the longest values of all inputs, in arguments and environment.
+ * Bounds of size that are known before any task exists: what execve will be asked for with the longest values of all
+ * inputs, and what the definition will take where it is stored.
  */
 import { PARAMETER_VALUE_BYTES_MAX, TASK_EXEC_BYTES_MAX } from "../model/constants.ts";
 import type { InputAxis, TemplateDefinition, ValuePart } from "../model/definition.ts";
@@ -8,8 +9,8 @@ import type { Problems } from "./problem.ts";
 import { rangeValue } from "./range.ts";
 import { parameterVariable } from "./reference.ts";
 
-/** What PATH_MAX allows for the path of an output. */
-const PATH_BYTES_MAX = 4_096;
+/** A long path of an output; real ones are measured when a task is rendered. */
+const PATH_BYTES = 256;
 /** Each string costs its end and a pointer. */
 const STRING_COST_BYTES = 9;
 
@@ -25,7 +26,7 @@ export function checkExecSize(
   const size = (parts: readonly ValuePart[]): number =>
     parts.reduce((sum, part) => {
       if (typeof part === "string") return sum + byteLength(part);
-      return sum + ("value" in part ? (longest.get(part.value) ?? 0) : PATH_BYTES_MAX);
+      return sum + ("value" in part ? (longest.get(part.value) ?? 0) : PATH_BYTES);
     }, 0);
 
   let total = 0;
@@ -49,7 +50,7 @@ export function checkExecSize(
   for (const [name, parts] of Object.entries(template.environment))
     count(environmentBytes(name, "") + size(parts), [...path, "environment", name]);
   for (const reference of template.references)
-    if (reference.variable) total += environmentBytes(reference.variable, "") + PATH_BYTES_MAX;
+    if (reference.variable) total += environmentBytes(reference.variable, "") + PATH_BYTES;
   if (total > TASK_EXEC_BYTES_MAX) {
     problems.add(
       path,
@@ -81,4 +82,29 @@ export function longestValue(axis: InputAxis): string {
   }
   longestByAxis.set(axis, longest);
   return longest;
+}
+
+/** What a small entry of the definition costs beside its texts. */
+const ENTRY_BYTES = 40;
+const axisBytes = new WeakMap<InputAxis, number>();
+
+/** About the bytes of a template as stored. */
+export function definitionBytes(template: TemplateDefinition): number {
+  const { command, inputs, environment, references } = template;
+  let bytes = command.kind === "argv" ? JSON.stringify(command.argv).length : command.text.length;
+  for (const axis of inputs.flat()) {
+    let known = axisBytes.get(axis);
+    if (known === undefined) {
+      known =
+        axis.kind === "list"
+          ? axis.values.reduce((sum, value) => sum + byteLength(value) + 3, ENTRY_BYTES)
+          : ENTRY_BYTES * 2;
+      axisBytes.set(axis, known);
+    }
+    bytes += known;
+  }
+  for (const parts of Object.values(environment)) {
+    for (const part of parts) bytes += ENTRY_BYTES + (typeof part === "string" ? part.length : 0);
+  }
+  return bytes + (references.length + template.outputs.length + 1) * ENTRY_BYTES;
 }
