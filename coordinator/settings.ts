@@ -121,7 +121,7 @@ export type CoordinatorSettings = SettingsOf<typeof COORDINATOR_SETTINGS>;
 
 const ONE_TOKEN = "the one access is the token made at first start";
 
-/** Variables of the guide that no part reads yet. */
+/** Variables of the guide that no part reads yet. Exported for tests that compare it with the docs. */
 export const COORDINATOR_UNSUPPORTED: Record<string, UnsupportedVariable> = {
   WORKER_INTERVAL: { instead: "nothing is provisioned, agents are started by hand" },
   JWT_SECRET_KEY: { instead: ONE_TOKEN },

@@ -21,7 +21,7 @@ const ITEMS_MAX = 100;
 const SECRET_LENGTH_MIN = 6;
 
 /** Whether a field of this name is hidden. */
-export function isSecretName(name: string): boolean {
+function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name.replace(CAMEL, "$1_$2"));
 }
 

@@ -54,7 +54,7 @@ export function settingsHelp(table: SettingsTable): string {
   return lines.join("\n");
 }
 
-/** The default as a person would write it; empty when there is none. */
+/** The default as a person would write it; empty when there is none. Exported for tests that compare it with the docs. */
 export function defaultText(setting: Setting): string {
   if (setting.default === undefined) return "";
   if (setting.type === "list") return setting.default.join(",");

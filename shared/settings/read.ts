@@ -124,9 +124,9 @@ function parseValue(setting: Setting, given: unknown, where: string): unknown {
       throw refuse("true or false");
     }
     case "int":
-      return bounded(numberOf(text, /^-?\d{1,15}$/), `a whole number of ${setting.unit}`, String);
+      return bounded(numberOf(text, /^-?\d{1,15}$/), `a whole number (${setting.unit})`, String);
     case "number":
-      return bounded(numberOf(text, /^-?\d{1,15}(\.\d{1,9})?$/), `a number of ${setting.unit}`, String);
+      return bounded(numberOf(text, /^-?\d{1,15}(\.\d{1,9})?$/), `a number (${setting.unit})`, String);
     case "duration":
       return bounded(textual(text, parseDuration), "a duration like 30s, 5m or 1h", formatDuration);
     case "bytes":

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Import, importsOf, isTest, read, SOURCES } from "./tree.ts";
+import { type Import, importsOf, isTest, read, SOURCES, withoutComments } from "./tree.ts";
 
 /** Which rooms a room may import. The longest matching room of a file decides; a file may always import its own room. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -32,6 +32,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 function dispatcherPorts(): string[] {
   return ["ports", "batch", "load", "contract"].map((name) => `coordinator/dispatch/${name}.ts`);
 }
+
+/** They own the cores and the time: they feed them events and carry out the effects. */
+const DRIVERS = ["coordinator/dispatch/dispatcher.ts", "coordinator/dispatch/reigning.ts"];
 
 const ROOMS = Object.keys(MAY_IMPORT).sort((a, b) => b.length - a.length);
 const isOurs = (target: string): boolean => target.endsWith(".ts");
@@ -71,6 +74,9 @@ test("runtime code uses runtime dependencies, and each dependency is used", () =
   });
   assert.deepEqual(wrong.map(arrow), []);
   const used = new Set(packages.map(({ to }) => packageName(to)));
+  // Programs inside of a package are found by resolving its name.
+  for (const path of SOURCES)
+    for (const [, name = ""] of read(path).matchAll(/\.resolve\("([^"]+)"\)/g)) used.add(name);
   assert.deepEqual(
     dependencies.filter((name) => !used.has(name)),
     [],
@@ -93,8 +99,24 @@ test("MessagePack is imported without its native addon", () => {
   assert.deepEqual(wrong.map(arrow), []);
 });
 
+test("the two cores read no clock, wait for nothing and draw nothing", () => {
+  const impure =
+    /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|set(Timeout|Interval|Immediate)|randomBytes|randomUUID)\b/;
+  const core = SOURCES.filter(
+    (path) => /^(coordinator\/dispatch|agent\/lease)\//.test(path) && !DRIVERS.includes(path),
+  );
+  assert.deepEqual(
+    core.filter((path) => impure.test(withoutComments(read(path)))),
+    [],
+  );
+  assert.deepEqual(
+    DRIVERS.filter((path) => !SOURCES.includes(path)),
+    [],
+  );
+});
+
 test("the contract and the dispatch core do no I/O", () => {
-  const io = /^node:(fs|net|tls|http|https|http2|dgram|dns|child_process|worker_threads|cluster|os|timers)(\/|$)/;
+  const io = /^node:(fs|net|tls|http|https|http2|dgram|dns|child_process|worker_threads|cluster|os)(\/|$)/;
   const wrong = imports.filter(
     ({ from, to }) =>
       /^(shared|coordinator\/dispatch)\//.test(from) && (io.test(to) || ["pg", "ws", "fastify"].includes(to)),

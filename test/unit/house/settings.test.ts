@@ -17,7 +17,20 @@ const TABLES: Record<string, SettingsTable> = {
 };
 
 /** Variables that are no settings of ours: the system's own conventions, and what npm's scripts and tests hand on. */
-const FOREIGN = ["HOME", "PATH", "NO_COLOR", "TERM", "CI", "SHELL", "USER", "LANG", "TMPDIR", "COLUMNS"];
+const FOREIGN = [
+  "HOME",
+  "PATH",
+  "NO_COLOR",
+  "TERM",
+  "CI",
+  "SHELL",
+  "USER",
+  "LANG",
+  "TMPDIR",
+  "COLUMNS",
+  "LC_ALL",
+  "LC_CTYPE",
+];
 
 const settings = Object.values(TABLES).flatMap((table) => Object.values(table));
 const documentation = read("docs/settings.md");
@@ -51,7 +64,7 @@ test("code reads no variable that is not a setting", () => {
   const wrong: string[] = [];
   for (const path of SOURCES.filter((file) => /^(coordinator|agent|db|shared|bin)\//.test(file) && !isTest(file))) {
     for (const [, name = ""] of withoutComments(read(path)).matchAll(
-      /\b(?:env|environment)(?:\.|\[")([A-Z][A-Z0-9_]+)/g,
+      /\b(?:env|environment)(?:\.|\[")([A-Z][A-Z0-9_]+)\b(?!"?\]?\s*=[^=])/g,
     )) {
       if (!known.includes(name) && !name.startsWith("XDG_")) wrong.push(`${path}: ${name}`);
     }

@@ -1,0 +1,62 @@
+/**
+ * Flags on a command line, their help, and variables that are not supported yet.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readCoordinatorSettings } from "../../../coordinator/settings.ts";
+import { parseFlags, settingsHelp } from "../../../shared/settings/flags.ts";
+import type { SettingsTable } from "../../../shared/settings/setting.ts";
+
+const TABLE = {
+  port: { flag: "--port", variable: "PORT", type: "int", default: 80, unit: "TCP port", doc: "The port" },
+  open: { flag: "--open", variable: "OPEN", type: "bool", default: false, doc: "Open to all" },
+  labels: { flag: "--labels", variable: "LABELS", type: "list", default: [], doc: "Labels" },
+} as const satisfies SettingsTable;
+
+test("flags in every form, and words that are none", () => {
+  const { flags, words } = parseFlags(TABLE, [
+    "go",
+    "--port",
+    "1",
+    "--open",
+    "--labels=a",
+    "--labels",
+    "b",
+    "--",
+    "--port",
+  ]);
+  assert.deepEqual(flags, { port: "1", open: true, labels: ["a", "b"] });
+  assert.deepEqual(words, ["go", "--port"]);
+  assert.deepEqual(parseFlags(TABLE, ["--no-open"]).flags, { open: false });
+  assert.deepEqual(parseFlags(TABLE, ["--open=false"]).flags, { open: "false" });
+  assert.deepEqual(parseFlags(TABLE, ["--port="]).flags, { port: "" });
+});
+
+test("an unknown flag names the nearest, a flag at the end wants its value", () => {
+  assert.throws(() => parseFlags(TABLE, ["--prot", "1"]), {
+    code: "setting_unknown",
+    message: "--prot is not an option here; did you mean --port?",
+  });
+  assert.throws(() => parseFlags(TABLE, ["--zzzzzzzzz"]), { message: "--zzzzzzzzz is not an option here; see --help" });
+  assert.throws(() => parseFlags(TABLE, ["--port"]), { message: "--port needs a value after it" });
+});
+
+test("help has a line per setting with default and variable", () => {
+  const lines = settingsHelp(TABLE).split("\n");
+  assert.match(lines[0] ?? "", /^ {2}--port <int> +The port \(default 80; PORT\)$/);
+  assert.match(lines[1] ?? "", /^ {2}--open +Open to all \(default false; OPEN\)$/);
+  assert.match(lines[2] ?? "", /^ {2}--labels <list> +Labels \(LABELS\)$/);
+});
+
+test("a variable that is not used yet is told, an unsafe one refuses", () => {
+  const env = { JWT_SECRET_KEY: "s", REQUIRE_HTTPS: "false", SPICEDB_ENDPOINT: "" };
+  const { notices } = readCoordinatorSettings({ env });
+  assert.deepEqual(
+    notices.map((notice) => notice.split(":")[0]),
+    ["JWT_SECRET_KEY is set but not used yet", "REQUIRE_HTTPS is set but not used yet"],
+  );
+  assert.ok(!notices.join().includes('"s"'));
+  for (const value of ["true", "1", "anything"]) {
+    assert.throws(() => readCoordinatorSettings({ env: { REQUIRE_HTTPS: value } }), { code: "setting_unsupported" });
+  }
+});
