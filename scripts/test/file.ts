@@ -36,8 +36,8 @@ export function killFiles(): void {
   for (const pid of groups) killGroup(pid);
 }
 
-/** Runs `file`; never rejects for what the file does. */
-export async function runFile(file: string, timeoutMs: number): Promise<FileResult> {
+/** Runs `file`, ends it after `timeoutMs`; never rejects for what the file does. */
+export async function runFile(file: string, timeoutMs: number, leftoverGraceMs?: number): Promise<FileResult> {
   const directory = mkdtempSync(join(tmpdir(), "airavata-test-"));
   const events = join(directory, "events");
   const mark = createMark();
@@ -50,7 +50,7 @@ export async function runFile(file: string, timeoutMs: number): Promise<FileResu
       detached: true,
     });
     const { exit, output, timedOut } = await finished(child, file, events, timeoutMs);
-    const leftovers = await endLeftovers(mark);
+    const leftovers = await endLeftovers(mark, leftoverGraceMs);
     const result = interpret(file, readLines(events));
     result.output = output;
     result.leftovers = leftovers;

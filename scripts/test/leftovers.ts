@@ -22,10 +22,10 @@ export function createMark(): Record<string, string> {
   return { [VARIABLE]: `${process.pid}.${++marks}` };
 }
 
-/** Waits for marked processes to end, kills the ones that do not, and names them. */
-export async function endLeftovers(mark: Record<string, string>): Promise<Leftover[]> {
+/** Waits this long for marked processes to end, kills the ones that do not, and names them. */
+export async function endLeftovers(mark: Record<string, string>, graceMs = GRACE_MS): Promise<Leftover[]> {
   const entry = `${VARIABLE}=${mark[VARIABLE]}`;
-  const deadline = performance.now() + GRACE_MS;
+  const deadline = performance.now() + graceMs;
   let found = marked(entry);
   while (found.length > 0 && performance.now() < deadline) {
     await delay(LOOK_AGAIN_MS);
