@@ -3,8 +3,9 @@
  * started, with one exception that saves most of the cost of small tasks: one whose task is over and left nothing in it
  * is renamed for the next attempt, so that a million silent tasks leave no million empty directories.
  */
-import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { constants } from "node:fs";
+import { lstat, mkdir, readdir, rename, rmdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { attemptPath, type PublishedAttempt } from "../link/publish.ts";
 
 /** Empty ones that wait for an attempt: what ends between two rounds of the loop, and no more inodes than that. */
@@ -14,6 +15,8 @@ export class AttemptDirectories {
   readonly #outputDir: string;
   /** Absolute paths of empty attempt directories, alone in their index directory. */
   readonly #spare: string[] = [];
+  /** Type and rights of a directory that we just made. */
+  readonly #mode = constants.S_IFDIR | (0o777 & ~process.umask());
 
   constructor(outputDir: string) {
     this.#outputDir = outputDir;
@@ -27,7 +30,11 @@ export class AttemptDirectories {
   async make(attempt: PublishedAttempt): Promise<string> {
     const path = this.pathOf(attempt);
     const spare = this.#spare.pop();
-    if (spare !== undefined && (await moveIndex(spare, path))) return path;
+    if (spare !== undefined) {
+      const moved = await moveIndex(spare, path);
+      if (moved === "moved") return path;
+      if (moved === "occupied") this.#spare.push(spare);
+    }
     const index = dirname(path);
     await mkdir(index).catch(ignore("EEXIST"));
     try {
@@ -43,12 +50,16 @@ export class AttemptDirectories {
 
   /** The attempt is over, or was never started. True: it left something. An empty directory is taken for another one. */
   async release(path: string): Promise<boolean> {
-    const entries = await readdir(path).catch(() => undefined);
-    if (entries === undefined) return false;
-    if (entries.length > 0) return true;
-    if (this.#spare.length < SPARE_MAX) this.#spare.push(path);
-    else await remove(path);
-    return false;
+    try {
+      const [entries, found] = await Promise.all([readdir(path), lstat(path)]);
+      if (entries.length > 0) return true;
+      // A task may have changed the rights of its own directory: the next one must not inherit that.
+      if (found.mode === this.#mode && this.#spare.length < SPARE_MAX) this.#spare.push(path);
+      else await remove(path);
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code !== "ENOENT";
+    }
   }
 
   /** Removes what is spare. */
@@ -57,16 +68,16 @@ export class AttemptDirectories {
   }
 }
 
-/** Moves the index directory, and the attempt in it to its number. False: it could not be had, make a new one. */
-async function moveIndex(from: string, to: string): Promise<boolean> {
+/** Moves the index directory, and the attempt in it to its number. Occupied: another attempt of that index is there. */
+async function moveIndex(from: string, to: string): Promise<"moved" | "occupied" | "failed"> {
   try {
-    // Never onto an index that exists: rename would replace it when it is empty, and fail when it is not.
     await rename(dirname(from), dirname(to));
-    const moved = join(dirname(to), from.slice(dirname(from).length + 1));
+    const moved = join(dirname(to), basename(from));
     if (moved !== to) await rename(moved, to);
-    return true;
-  } catch {
-    return false;
+    return "moved";
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOTEMPTY" || code === "EEXIST" ? "occupied" : "failed";
   }
 }
 

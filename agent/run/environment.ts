@@ -43,6 +43,6 @@ function accountOf(own: Record<string, string | undefined>): { name: string; hom
     const { username, homedir, shell } = userInfo();
     return { name: username, home: homedir, shell: shell ?? "/bin/sh" };
   } catch {
-    return { name: own["USER"] ?? String(process.getuid?.() ?? 0), home: own["HOME"] ?? "/", shell: "/bin/sh" };
+    return { name: own.USER ?? String(process.getuid?.() ?? 0), home: own.HOME ?? "/", shell: "/bin/sh" };
   }
 }

@@ -30,6 +30,8 @@ export interface MachineResources {
 
 const GPU_QUERY_TIMEOUT_MS = 10_000;
 const MIB = 1024 * 1024;
+/** Two streams of an attempt at their kept size; on a disk smaller than 1.6 GiB a fiftieth of it. */
+const DISK_LOW_BYTES = 32 * MIB;
 
 /** Throws `setting_invalid` for a custom amount that is no number. `root` stands for `/` in tests. */
 export async function findResources(outputDir: string, stated: StatedResources, root = ""): Promise<MachineResources> {
@@ -59,6 +61,12 @@ export async function findResources(outputDir: string, stated: StatedResources, 
 export async function freeBytes(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);
   return bavail * bsize;
+}
+
+/** True when so little is left that a task could not even keep its output. */
+export async function isDiskLow(directory: string): Promise<boolean> {
+  const { bavail, bsize, blocks } = await statfs(directory);
+  return bavail * bsize < Math.min(DISK_LOW_BYTES, (blocks * bsize) / 50);
 }
 
 async function foundCpus(root: string): Promise<number> {

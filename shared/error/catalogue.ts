@@ -49,6 +49,7 @@ export const CATALOGUE = {
   not_supported_yet: { status: 404, retryable: false },
   origin_refused: { status: 403, retryable: false },
   outbox_unusable: { status: 500, retryable: false },
+  output_directory_unusable: { status: 400, retryable: false },
   output_not_found: { status: 404, retryable: false },
   output_not_written: { status: 400, retryable: false },
   output_outside: { status: 403, retryable: false },

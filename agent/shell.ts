@@ -1,0 +1,302 @@
+/**
+ * Performs the core's effects and feeds it what happens, one event after the other. A loop turn that saw events ends with
+ * one `turn`, in which tasks start and reports go out together: nothing waits for a timer.
+ */
+
+import { signHello } from "../shared/identity/identity.ts";
+import { type Logger, visible } from "../shared/log/log.ts";
+import { HELLO_TIMEOUT_MS } from "../shared/model/constants.ts";
+import { attemptKeyText } from "../shared/model/ids.ts";
+import type { UnknownMessage } from "../shared/protocol/codec.ts";
+import type { ToAgent } from "../shared/protocol/messages.ts";
+import type { Clock } from "../shared/time/clock.ts";
+import type { AgentEffect, AgentEvent, Now, UnsignedHello } from "./lease/contract.ts";
+import type { AgentState } from "./lease/state.ts";
+import { step } from "./lease/step.ts";
+import type { Outbox } from "./report/outbox.ts";
+import { isDiskLow } from "./run/resources.ts";
+import type { RunPort, Runs } from "./run/runs.ts";
+import { FileServer } from "./session/files.ts";
+import { type Identity, saveIdentity } from "./session/identity.ts";
+import type { Ownership } from "./session/owner.ts";
+import { SessionSocket } from "./session/socket.ts";
+
+/** How an agent left, and the sentence about it. */
+export interface Ending {
+  reason: Extract<AgentEffect, { type: "exit" }>["reason"] | "stopped";
+  message: string;
+}
+
+interface ShellOptions {
+  stateDir: string;
+  outputDir: string;
+  apiUrl: string;
+  env: Record<string, string | undefined>;
+  program: string;
+  identity: Identity;
+  ownership: Ownership;
+  log: Logger;
+  clock: Clock;
+}
+
+/** The disk is looked at this often; a full one is noticed by failing writes at once. */
+const DISK_MS = 5_000;
+/** Longest wait of a timer; beyond 2^31 ms Node would fire at once. */
+const WAKE_MAX_MS = 60_000;
+/** What is no fault of anybody is not worth a line in a quiet log. */
+const QUIET_NOTES = new Set(["disconnected", "end_stale"]);
+
+export class Shell {
+  readonly over: Promise<Ending>;
+  readonly #options: ShellOptions;
+  readonly #ended = Promise.withResolvers<Ending>();
+  readonly #queue: AgentEvent[] = [];
+  readonly #holds = new Map<string, string>();
+  #state!: AgentState;
+  #runs!: Runs;
+  #outbox!: Outbox;
+  #socket: SessionSocket | undefined;
+  #files: FileServer | undefined;
+  #feeding = false;
+  #turnDue = false;
+  #over = false;
+  #connectTimer: NodeJS.Timeout | undefined;
+  #wakeTimer: NodeJS.Timeout | undefined;
+  #wakeAtMono = Number.POSITIVE_INFINITY;
+  #diskTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: ShellOptions) {
+    this.#options = options;
+    this.over = this.#ended.promise;
+  }
+
+  readonly runPort: RunPort = {
+    prepared: (key) => this.feed({ type: "prepared", key }),
+    prepareFailed: (end) => this.feed({ type: "prepare_failed", end }),
+    started: (key, startedAtMs) => this.feed({ type: "started", key, startedAtMs }),
+    recalled: (key) => this.feed({ type: "recalled", key }),
+    exited: (key) => this.feed({ type: "exited", key }),
+    ended: (end) => this.feed({ type: "ended", end }),
+    unavailable: (reason) => this.hold("runners", reason),
+  };
+
+  /** The core's first event, and everything after it. */
+  begin(state: AgentState, runs: Runs, outbox: Outbox): void {
+    this.#state = state;
+    this.#runs = runs;
+    this.#outbox = outbox;
+    const reported = (key: string): boolean => outbox.has(key);
+    const running = runs.adopted.running.filter(({ key }) => !reported(key));
+    const collecting = runs.adopted.collecting.filter((key) => !reported(key));
+    this.feed({ type: "adopted", running, collecting, ended: outbox.ends() });
+    runs.start(reported);
+    const reason = [...this.#holds.values()][0] ?? null;
+    if (reason !== null) this.feed({ type: "hold", reason });
+    this.#watchDisk();
+  }
+
+  /** Takes an event; the core sees them in order, also those that performing an effect brings about. */
+  feed(event: AgentEvent): void {
+    if (this.#over) return;
+    this.#queue.push(event);
+    if (this.#feeding) return;
+    this.#feeding = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        for (const effect of step(this.#state, next, this.#now())) this.#perform(effect);
+      }
+    } finally {
+      this.#feeding = false;
+    }
+    if (event.type !== "turn") this.#turnLater();
+    this.#wakeLater();
+  }
+
+  /** Sets or lifts one of the reasons for which nothing is started. */
+  hold(source: string, reason: string | null): void {
+    const before = this.#holds.get(source);
+    if (before === (reason ?? undefined)) return;
+    if (reason === null) this.#holds.delete(source);
+    else this.#holds.set(source, reason);
+    this.#options.log[reason === null ? "info" : "warn"](reason ?? `${source}: all is well again`);
+    if (this.#state !== undefined) this.feed({ type: "hold", reason: [...this.#holds.values()][0] ?? null });
+  }
+
+  async stop(): Promise<void> {
+    await this.#leave({ reason: "stopped", message: "stopped; tasks run on" });
+  }
+
+  #now(): Now {
+    const { clock } = this.#options;
+    return { mono: clock.mono(), wall: clock.wall() };
+  }
+
+  #turnLater(): void {
+    if (this.#turnDue) return;
+    this.#turnDue = true;
+    setImmediate(() => {
+      this.#turnDue = false;
+      this.feed({ type: "turn", writable: this.#socket?.writable ?? true });
+    });
+  }
+
+  #wakeLater(): void {
+    const { wakeAtMono } = this.#state;
+    if (wakeAtMono === this.#wakeAtMono || this.#over) return;
+    this.#wakeAtMono = wakeAtMono;
+    clearTimeout(this.#wakeTimer);
+    const delayMs = Math.min(WAKE_MAX_MS, Math.max(1, Math.ceil(wakeAtMono - this.#options.clock.mono())));
+    this.#wakeTimer = setTimeout(() => {
+      this.#wakeAtMono = Number.NaN;
+      // After a pause of the whole process what the sockets have is read first, then time is looked at.
+      setImmediate(() => this.feed({ type: "tick" }));
+    }, delayMs);
+  }
+
+  #perform(effect: AgentEffect): void {
+    switch (effect.type) {
+      case "connect":
+        this.#connect(effect.connection, effect.delayMs);
+        break;
+      case "disconnect":
+        this.#disconnect(effect.reason);
+        break;
+      case "hello":
+        this.#hello(effect.nonce, effect.timeline, effect.message);
+        break;
+      case "send":
+        this.#socket?.send(effect.message);
+        break;
+      case "prepare":
+        this.#runs.prepare(effect.lease);
+        break;
+      case "discard":
+        this.#runs.discard(effect.lease.key);
+        break;
+      case "run":
+        this.#runs.run(effect.lease);
+        break;
+      case "recall":
+        this.#runs.recall(effect.key);
+        break;
+      case "kill":
+        this.#options.log.info("ending a task", { attempt: effect.key, reason: effect.reason });
+        this.#runs.kill(effect.key, effect.graceMs);
+        break;
+      case "persist":
+        this.#outbox.append(effect.ends);
+        break;
+      case "forget":
+        this.#outbox.forget(effect.keys);
+        this.#runs.forget(effect.keys);
+        break;
+      case "publish":
+        void this.#runs.publish(attemptKeyText(effect.attempt), effect.attempt).catch((error) => {
+          this.#options.log.warn("an attempt could not be linked", { attempt: attemptKeyText(effect.attempt), error });
+        });
+        break;
+      case "remember":
+        this.#remember(effect.timeline);
+        break;
+      case "note":
+        this.#options.log[QUIET_NOTES.has(effect.code) ? "info" : "warn"](visible(effect.message), {
+          code: effect.code,
+        });
+        break;
+      case "exit":
+        void this.#leave({ reason: effect.reason, message: effect.message });
+        break;
+    }
+  }
+
+  #connect(connection: number, delayMs: number): void {
+    clearTimeout(this.#connectTimer);
+    this.#disconnect("a new connection is made");
+    this.#connectTimer = setTimeout(() => {
+      const { apiUrl, env, program } = this.#options;
+      const socket: SessionSocket = new SessionSocket({
+        apiUrl,
+        env,
+        program,
+        timeoutMs: HELLO_TIMEOUT_MS,
+        opened: () => this.feed({ type: "connected", connection }),
+        message: (message) => this.#receive(socket, connection, message),
+        closed: (reason) => this.feed({ type: "disconnected", connection, reason }),
+        drained: () => this.#turnLater(),
+      });
+      this.#socket = socket;
+      this.#files = new FileServer(this.#runs, {
+        send: (message) => socket.send(message),
+        queuedBytes: () => socket.queuedBytes,
+      });
+    }, delayMs);
+  }
+
+  #disconnect(reason: string): void {
+    this.#files?.close();
+    this.#socket?.close(reason);
+    this.#files = undefined;
+    this.#socket = undefined;
+  }
+
+  #receive(socket: SessionSocket, connection: number, message: ToAgent | UnknownMessage): void {
+    if (socket !== this.#socket) return;
+    switch (message.type) {
+      case "read":
+        this.#files?.read(message);
+        break;
+      case "read_stop":
+        this.#files?.stop(message.request);
+        break;
+      case "list":
+        this.#files?.list(message);
+        break;
+      case "unknown": {
+        const text = `this agent does not know the message ${JSON.stringify(message.name)}`;
+        this.#options.log.warn(visible(text));
+        socket.send({ type: "error", code: "frame_invalid", message: text, reaction: "none" });
+        break;
+      }
+      default:
+        this.feed({ type: "received", connection, message });
+    }
+  }
+
+  #hello(nonce: string, timeline: number, message: UnsignedHello): void {
+    const { key, agent, name } = this.#options.identity;
+    this.#socket?.send({ ...message, proof: signHello(key, { nonce, timeline, agent, name }) });
+  }
+
+  #remember(timeline: number): void {
+    const { identity, stateDir, log } = this.#options;
+    identity.timeline = timeline;
+    saveIdentity(stateDir, identity).catch((error) => log.error("the timeline could not be kept", { error }));
+  }
+
+  #watchDisk(): void {
+    const { outputDir } = this.#options;
+    const look = async (): Promise<void> => {
+      const low = await isDiskLow(outputDir).catch(() => false);
+      if (this.#over) return;
+      this.hold("disk", low ? `the disk of ${outputDir} is nearly full: nothing is started until there is room` : null);
+      this.#diskTimer = setTimeout(look, DISK_MS);
+    };
+    void look();
+  }
+
+  async #leave(ending: Ending): Promise<void> {
+    if (this.#over) {
+      await this.over;
+      return;
+    }
+    this.#over = true;
+    for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer]) clearTimeout(timer);
+    const socket = this.#socket;
+    this.#disconnect(ending.message);
+    await socket?.gone;
+    await this.#runs.close(ending.reason === "drained");
+    await this.#outbox.close();
+    await this.#options.ownership.release();
+    this.#ended.resolve(ending);
+  }
+}
