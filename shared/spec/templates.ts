@@ -104,6 +104,7 @@ function emptyTemplate(ordinal: number, name: string): TemplateDefinition {
 /** Everything that needs the parents: scope, command, environment. */
 function finish(draft: Draft, task: TaskFile, parents: Draft[], shared: Shared, context: CommandContext): void {
   const { file, problems } = context;
+  if (problems.full) return;
   const { template } = draft;
   const { templates, parameters, parameterNames } = shared;
   const ordinalsOf = (names: string[] | undefined): number[] =>
