@@ -72,7 +72,11 @@ async function followAt(
       token: client.token,
       subscribe: { experiments: [experiment], cursor },
       signal,
-      onLost: () => options.onReconnecting(true),
+      onLost: () => {
+        options.onReconnecting(true);
+        // Asked for at once: the answer, or its lack, says whether the server is still where it was.
+        heardAt = Number.NEGATIVE_INFINITY;
+      },
     });
     for await (const message of messages) {
       heardAt = performance.now();

@@ -1,15 +1,43 @@
 /** `airavata agent`: one agent in the foreground; and `agent list|show|drain`, which look at the enrolled ones. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Agent } from "../../../shared/api/agent.ts";
 import { humanBytes, humanDuration, humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { agentNumber } from "../name.ts";
 import { collectPages, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
 import { type Column, renderFields, renderTable } from "../table.ts";
+import { AGENT_OPTIONS, enrolAgent, startAgent } from "./agent-start.ts";
 import { addCommand, type Bind, wholeNumber } from "./tree.ts";
 
 export function addAgentCommands(program: Command, bind: Bind): void {
-  const group = program.command("agent").description("run an agent; list and drain agents");
+  const group = addCommand(
+    program,
+    {
+      usage: "agent",
+      description: "run an agent; list and drain agents",
+      options: AGENT_OPTIONS,
+      globals: "none",
+      examples: [
+        "agent --api-url https://cluster.example.org --output-dir /scratch/airavata",
+        "agent --config /etc/airavata/agent.yaml",
+        "agent list",
+      ],
+    },
+    bind,
+    startAgent,
+  ).helpCommand(false);
+  addCommand(
+    program,
+    {
+      usage: "enrol",
+      description: "enrol an agent without starting it",
+      options: [["--token <token>", "one-time token; better in AIRAVATA_ENROLMENT_TOKEN"], ...AGENT_OPTIONS],
+      globals: "none",
+      examples: ["enrol --token T --api-url https://cluster.example.org --output-dir /scratch/airavata"],
+    },
+    bind,
+    enrolAgent,
+  ).addOption(new Option("--json", "print JSON: one document"));
   addCommand(
     group,
     {

@@ -88,15 +88,14 @@ async function run(invocation: Invocation): Promise<number> {
   };
   const experiment = await submit(connection.client, body, () => invocation.err.write("Waiting for the server.\n"));
   if (invocation.json) printJson(invocation, { event: "submitted", experiment });
-  else
-    invocation.err.write(
-      `Experiment ${experiment.id} (${printableLine(experiment.name)}), ${plural(experiment.tasks.total, "task")}.\n`,
-    );
+  const announcement = `Experiment ${experiment.id} (${printableLine(experiment.name)}), ${plural(experiment.tasks.total, "task")}.`;
   if (options.detach) {
-    if (!invocation.json) invocation.out.write(`Watch it with "airavata experiment watch ${experiment.id}".\n`);
+    if (!invocation.json) {
+      invocation.out.write(`${announcement}\nWatch it with "airavata experiment watch ${experiment.id}".\n`);
+    }
     return Exit.DONE;
   }
-  const watched = await watchToEnd(invocation, connection, experiment.id);
+  const watched = await watchToEnd(invocation, connection, experiment.id, announcement);
   if (watched === undefined) return Exit.DONE;
   const exit = exitFor(watched.final);
   if (options.outputDir === undefined) return exit;

@@ -32,11 +32,15 @@ export function exitFor(experiment: ExperimentDetail): number {
   return experiment.state === "COMPLETED" ? Exit.DONE : Exit.FAILED;
 }
 
-/** Undefined when the person detached; else the final state, after the summary was written. */
+/**
+ * Undefined when the person detached; else the final state, after the summary was written. `announcement` is a line that
+ * comes first; with `--json` it is not shown.
+ */
 export async function watchToEnd(
   invocation: Invocation,
   connection: Connection,
   experiment: number,
+  announcement = "",
 ): Promise<{ client: Client; final: ExperimentDetail } | undefined> {
   const { err, json } = invocation;
   // With --json the lines on standard output are the progress.
@@ -54,6 +58,8 @@ export async function watchToEnd(
     );
     interrupts.whenQuiet(() => detached.abort(new Detached()));
   });
+  // Said only now: who reads it may press Ctrl-C at once.
+  if (announcement !== "") display.say(announcement);
   try {
     const outcome = await Promise.race([
       interrupts.failed,

@@ -1,0 +1,142 @@
+/**
+ * `airavata agent`: one agent in the foreground until it is told to leave; `airavata enrol`: only its enrolment.
+ * SIGTERM or Ctrl-C drains it; a second one leaves at once, and what runs is adopted by the next start.
+ */
+import { mkdirSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { parse } from "yaml";
+import { AiravataError } from "../../../shared/error/error.ts";
+import { Exit } from "../../../shared/error/exit.ts";
+import { createLogger, type Logger } from "../../../shared/log/log.ts";
+import type { Setting } from "../../../shared/settings/setting.ts";
+import { createAgent, type RunningAgent } from "../../agent.ts";
+import { loadOrEnrol } from "../../session/identity.ts";
+import { takeOwnership } from "../../session/owner.ts";
+import { AGENT_SETTINGS, type AgentSettings, readAgentSettings } from "../../settings.ts";
+import { type Invocation, printJson } from "../invocation.ts";
+import { runnerProgram } from "../runner.ts";
+import { PROGRAM_VERSION } from "../version.ts";
+import { gather } from "./tree.ts";
+
+type CommandOption = [flags: string, description: string, parse?: (value: string, previous: unknown) => unknown];
+
+/** The agent's settings as options of its command, and the file that may hold them. */
+export const AGENT_OPTIONS: CommandOption[] = [
+  ["--config <file>", "YAML file with these settings (name, api_url, output_dir, …)"],
+  ...Object.values(AGENT_SETTINGS).map((setting: Setting): CommandOption => {
+    const flags = `${setting.flag} <${setting.secret ? "file" : setting.type}>`;
+    const doc = setting.doc.charAt(0).toLowerCase() + setting.doc.slice(1);
+    const description = `${doc} (${setting.variable})`;
+    return setting.type === "list" ? [flags, description, gather] : [flags, description];
+  }),
+];
+
+export async function startAgent(invocation: Invocation): Promise<number> {
+  const { settings, secrets } = agentSettings(invocation);
+  const outputDir = requiredOutputDir(settings);
+  const log = agentLogger(settings, secrets, invocation.err.isTerminal);
+  const { apiUrl, enrolmentToken, passEnv, pollIntervalMs } = settings;
+  const agent = await createAgent({
+    apiUrl,
+    outputDir,
+    name: settings.name ?? hostname(),
+    enrolmentToken,
+    runnerPath: runnerProgram,
+    resources: settings,
+    passEnv,
+    pollIntervalMs,
+    lastsMs: null,
+    program: PROGRAM_VERSION,
+    env: invocation.environment,
+    log,
+  });
+  leaveOnSignal(agent, log);
+  const ending = await agent.over;
+  log.info("left", { reason: ending.reason, message: ending.message });
+  return ending.reason === "drained" || ending.reason === "stopped" ? Exit.DONE : Exit.REFUSED;
+}
+
+/** Trades a token for an identity and stops; `airavata agent` with the same output directory then needs no token. */
+export async function enrolAgent(invocation: Invocation): Promise<undefined> {
+  const { token, ...options } = invocation.options;
+  const { settings } = agentSettings({ ...invocation, options });
+  const outputDir = requiredOutputDir(settings);
+  const stateDir = join(outputDir, "state");
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const ownership = await takeOwnership(stateDir);
+  try {
+    const identity = await loadOrEnrol({
+      stateDir,
+      apiUrl: settings.apiUrl,
+      name: settings.name ?? hostname(),
+      token: (token as string | undefined) ?? settings.enrolmentToken,
+      env: invocation.environment,
+    });
+    const { agent, name, server } = identity;
+    if (invocation.json) return printJson(invocation, { agent, name, server, output_dir: outputDir }) as undefined;
+    invocation.out.write(`Enrolled as agent ${agent} (${name}) at ${server}.\n`);
+    invocation.out.write(`Start it with "airavata agent --api-url ${server} --output-dir ${outputDir}".\n`);
+  } finally {
+    await ownership.release();
+  }
+}
+
+function agentSettings(invocation: Invocation): { settings: AgentSettings; secrets: string[] } {
+  const flags: Record<string, unknown> = {};
+  for (const { flag } of Object.values(AGENT_SETTINGS)) {
+    const name = flag.slice(2);
+    flags[name] = invocation.options[name.replace(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase())];
+  }
+  const config = invocation.options.config as string | undefined;
+  return readAgentSettings({
+    flags,
+    env: invocation.environment,
+    file: config === undefined ? undefined : { path: config, content: readConfig(config) },
+    readFile: (path) => readFileSync(path, "utf8"),
+  });
+}
+
+function readConfig(path: string): unknown {
+  try {
+    return parse(readFileSync(path, "utf8"), { maxAliasCount: 0 });
+  } catch (cause) {
+    throw new AiravataError("setting_invalid", `The agent's configuration file ${path} cannot be read as YAML.`, {
+      cause,
+    });
+  }
+}
+
+function requiredOutputDir({ outputDir }: AgentSettings): string {
+  if (outputDir !== undefined) return resolve(outputDir);
+  throw new AiravataError(
+    "setting_invalid",
+    "An agent needs a directory for its state and its tasks: give --output-dir, or set OUTPUT_DIR.",
+  );
+}
+
+function agentLogger(settings: AgentSettings, secrets: string[], isTerminal: boolean): Logger {
+  const { logLevel: level, logFormat } = settings;
+  const format = logFormat === "auto" ? (isTerminal ? "text" : "json") : logFormat;
+  return createLogger({
+    level: level as Parameters<typeof createLogger>[0]["level"],
+    format: format as "json" | "text",
+    secrets,
+  });
+}
+
+function leaveOnSignal(agent: RunningAgent, log: Logger): void {
+  let asked = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (asked) {
+      log.warn("leaving at once; what runs is adopted by the next start", { signal });
+      void agent.stop();
+      return;
+    }
+    asked = true;
+    log.info("draining; a second signal leaves at once", { signal });
+    agent.drain(`it was told to by ${signal}`);
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
