@@ -60,6 +60,7 @@ static void put_held(struct runner *r, enum held_phase phase, const struct run *
 
 /* Tells a new agent all that is held: what runs, what waits, and (by the pump, from the file) what has ended. */
 static void tell_agent(struct runner *r) {
+  r->agent_number++;
   control_welcome(r, &r->agent);
   if (r->task.phase != TASK_NONE) put_held(r, HELD_RUNNING, r->task.run);
   for (uint32_t i = 0; i < r->queue_count; i++) put_held(r, HELD_QUEUED, r->queue[i]);
@@ -134,14 +135,15 @@ static bool is_running(const struct runner *r, const uint8_t *key, size_t size) 
 }
 
 static void drop_queued(struct runner *r, int i) {
-  r->queue_bytes -= r->queue[i]->bytes;
-  run_free(r->queue[i]);
-  memmove(r->queue + i, r->queue + i + 1, (--r->queue_count - (uint32_t)i) * sizeof *r->queue);
+  struct run *run = r->queue[i];
+  runner_unqueue(r, (uint32_t)i);
+  run_free(run);
 }
 
-static void answer(struct conn *c, uint32_t request, enum answer what) {
+static void answer(struct runner *r, struct conn *c, uint32_t request, enum answer what) {
   uint32_t body[2] = {request, what};
   conn_put(c, FRAME_ANSWER, body, sizeof body, NULL, 0);
+  r->tell_at = 0;
 }
 
 static bool on_run(struct runner *r, const struct frame *f) {
@@ -158,7 +160,9 @@ static bool on_run(struct runner *r, const struct frame *f) {
     return false;
   }
   r->queue_bytes += run->bytes;
+  r->queue_from[r->queue_count] = r->agent_number;
   r->queue[r->queue_count++] = run;
+  if (r->queue_count > r->queue_high) r->queue_high = r->queue_count;
   return true;
 }
 
@@ -167,15 +171,15 @@ static void on_kill(struct runner *r, struct conn *c, const struct frame *f) {
   size_t key_size = f->size - 8;
   int i = find_queued(r, key, key_size);
   if (is_running(r, key, key_size)) {
-    answer(c, u32_at(f->body), ANSWER_RUNNING);
+    answer(r, c, u32_at(f->body), ANSWER_RUNNING);
     task_end(&r->task, CAUSE_KILLED, u32_at(f->body + 4));
   } else if (i >= 0) {
-    answer(c, u32_at(f->body), ANSWER_REMOVED);
+    answer(r, c, u32_at(f->body), ANSWER_REMOVED);
     task_put_unstarted(r->queue[i]->key, r->queue[i]->head.key_size, CAUSE_KILLED, STAGE_NONE, 0, NULL, &r->results, &r->news);
     drop_queued(r, i);
     runner_settle(r);
   } else {
-    answer(c, u32_at(f->body), ANSWER_UNKNOWN);
+    answer(r, c, u32_at(f->body), ANSWER_UNKNOWN);
   }
 }
 
@@ -183,7 +187,7 @@ static void on_recall(struct runner *r, struct conn *c, const struct frame *f) {
   const uint8_t *key = f->body + 4;
   int i = find_queued(r, key, f->size - 4);
   if (i >= 0) drop_queued(r, i);
-  answer(c, u32_at(f->body), i >= 0                                ? ANSWER_REMOVED
+  answer(r, c, u32_at(f->body), i >= 0                                ? ANSWER_REMOVED
                              : is_running(r, key, f->size - 4) ? ANSWER_RUNNING
                                                                    : ANSWER_UNKNOWN);
 }
@@ -222,6 +226,7 @@ static void on_read(struct runner *r, struct conn *c, const struct frame *f) {
   }
   head.offset = offset;
   conn_put(c, FRAME_DATA, &head, sizeof head, bytes, n);
+  r->tell_at = 0;
 }
 
 static bool key_fits(const struct frame *f, uint32_t before) {

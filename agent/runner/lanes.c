@@ -111,6 +111,7 @@ void lane_start(struct lanes *l, uint32_t lane) {
   int ends[2];
   if (lane >= l->count) l->count = lane + 1;
   it->failure[0] = 0;
+  it->served = false;
   pid_t pid = -1;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) {
     pid = fork();
@@ -127,7 +128,7 @@ void lane_start(struct lanes *l, uint32_t lane) {
     char number[16];
     snprintf(number, sizeof number, "%u", lane);
     setsid();
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, 0);
     dup2(null, 1);
     dup2(l->log_fd, 2);
@@ -153,7 +154,10 @@ void lane_serve(struct lanes *l, uint32_t lane) {
   bool there = conn_read(&it->link);
   int got;
   while ((got = conn_frame(&it->link, &f)) == 1) {
-    if (f.type == FRAME_WELCOME && it->state == LANE_STARTING) it->state = LANE_UP;
+    if (f.type == FRAME_WELCOME && it->state == LANE_STARTING) {
+      it->state = LANE_UP;
+      it->served = true;
+    }
     if (f.type == FRAME_ERROR && f.size > 4)
       snprintf(it->failure, sizeof it->failure, "%.*s", (int)(f.size - 4), (const char *)f.body + 4);
   }
@@ -178,6 +182,8 @@ bool lanes_child_ended(struct lanes *l, pid_t pid, int status) {
     if (it->link.fd >= 0) conn_close(&it->link);
     it->child = 0;
     it->state = LANE_NONE;
+    if (!it->served && !it->failure[0])
+      snprintf(it->failure, sizeof it->failure, "The runner of lane %u ended while it started (wait status %d).", i, status);
     if (WIFSIGNALED(status)) note("lane %u: its runner %d was ended by signal %d", i, (int)pid, WTERMSIG(status));
     l->cleaning = true;
     l->cleaning_since = monotonic_ns();

@@ -1,6 +1,8 @@
 /* airavata-runner: one program, two roles. `supervise` is started by the agent (or is the entry that starts the agent),
  * `run` by the supervisor. See README.md and PROTOCOL.md. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,11 @@ static int run(char **argv) {
 }
 
 int main(int argc, char **argv) {
+  int fd_spare;
+  /* Whoever started us may have closed these; no socket or file of ours may take their place. */
+  while ((fd_spare = open("/dev/null", O_RDWR)) >= 0 && fd_spare <= 2) {
+  }
+  if (fd_spare > 2) close(fd_spare);
   if (argc == 2 && !strcmp(argv[1], "--version")) {
     printf("airavata-runner %s protocol %u\n", PROGRAM_VERSION, PROTOCOL_VERSION);
     return 0;

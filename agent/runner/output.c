@@ -30,8 +30,8 @@ enum stage output_open(struct output *o, const char *path, uint64_t limit, uint3
     }
     memcpy(folder, path, n);
     folder[n] = 0;
-    o->folder = shared_folder >= 0 ? fcntl(shared_folder, F_DUPFD_CLOEXEC, 3)
-                                   : open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    o->folder = shared_folder >= 0 ? shared_folder : open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    o->folder_shared = shared_folder >= 0;
     if (o->folder < 0) return STAGE_OUTPUT;
   }
   if (pipe2(ends, O_CLOEXEC) < 0) return STAGE_PIPE;
@@ -151,10 +151,13 @@ static void turn(struct output *o) {
   }
   char sentence[80];
   uint64_t out = o->total - o->limit;
-  /* The sentence drops bytes itself, and its own length depends on the number in it: twice is enough. */
+  /* The sentence takes the place of bytes that it must count too, and the number decides on its length: the length
+   * only grows from one round to the next, so it settles. */
   int n = 0;
-  for (int i = 0; i < 2; i++)
+  for (int before = -1; n != before;) {
+    before = n;
     n = snprintf(sentence, sizeof sentence, "\n[\u2026 %llu bytes left out \u2026]\n", (unsigned long long)(out + (uint64_t)n));
+  }
   write_at(o, (uint8_t *)sentence, (size_t)n, half(o));
 }
 
@@ -176,7 +179,7 @@ void output_finish(struct output *o) {
 void output_close(struct output *o) {
   if (o->read_end >= 0) close(o->read_end);
   if (o->write_end >= 0) close(o->write_end);
-  if (o->folder >= 0) close(o->folder);
+  if (o->folder >= 0 && !o->folder_shared) close(o->folder);
   if (o->file >= 0) close(o->file);
   /* `file` is asked about once more for the record: "was there one". */
   o->read_end = o->write_end = o->folder = -1;

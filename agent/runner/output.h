@@ -17,6 +17,7 @@
 struct output {
   int read_end, write_end; /* we keep a write end too: without it each task's exit would wake us twice */
   int folder;              /* where the file will be, opened before the task could exchange it */
+  bool folder_shared;      /* and closed by the other stream */
   const char *name;        /* "": no file, what is beyond the inline limit is dropped */
   int file;
   uint32_t inline_limit;

@@ -142,6 +142,9 @@ enum record_flag {
 };
 
 #define RECORD_MAGIC 0x31525241u /* "ARR1" */
+/* The first byte of a record that was acknowledged before one ahead of it: written over in the file, outside of what
+ * the checksum covers. */
+#define RECORD_ACKED_BYTE 'a'
 #define RECORD_VERSION 1u
 
 struct record {

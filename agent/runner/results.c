@@ -47,6 +47,7 @@ static bool record_whole(const uint8_t *bytes, size_t have) {
   memset(&r, 0, sizeof r);
   memcpy(&r, bytes, have < sizeof r ? have : sizeof r);
   size_t least = r.kind == RECORD_ENDED ? sizeof r : STARTED_BYTES;
+  if ((r.magic & 255) == RECORD_ACKED_BYTE) r.magic = (r.magic & ~255u) | (RECORD_MAGIC & 255);
   if (r.magic != RECORD_MAGIC || r.version != RECORD_VERSION || r.size % 8 || r.size < least || r.size > RECORD_MAX_BYTES ||
       r.size > have || r.key_size > KEY_MAX_BYTES)
     return false;
@@ -81,7 +82,7 @@ static bool list_add(struct results *r, uint64_t seq, uint64_t offset, uint32_t 
 static void notice(struct results *r, const struct record *rec, uint64_t offset) {
   struct page *p = r->page;
   if (rec->seq >= p->next_seq) p->next_seq = rec->seq + 1;
-  if (rec->kind != RECORD_ENDED || rec->seq <= p->acked_through) {
+  if (rec->kind != RECORD_ENDED || rec->seq <= p->acked_through || rec->magic != RECORD_MAGIC) {
     r->dead_bytes += rec->size;
     return;
   }
@@ -234,6 +235,9 @@ static uint32_t find(const struct results *r, uint64_t seq) {
 void results_ack(struct results *r, uint64_t seq) {
   uint32_t i = find(r, seq);
   if (i == r->count || r->list[i].seq != seq || r->list[i].acked) return;
+  /* Out of order: the page's number cannot say it, so the record itself must, or it would be told again one day. */
+  if (i != r->first && pwrite(r->fd, &(char){RECORD_ACKED_BYTE}, 1, (off_t)r->list[i].offset) != 1)
+    note("%s: %s", r->name, strerror(errno));
   r->list[i].acked = true;
   r->open_count--;
   r->dead_bytes += r->list[i].size;

@@ -27,6 +27,8 @@
 #define RETRY_NS (500 * 1000000ull)
 /* Records wait here for a slow agent; beyond it they are read from the file again when there is room. */
 #define REPORT_AHEAD_BYTES (1u << 20)
+/* Ends of short tasks are told together while the agent has given enough in advance; this is the longest it may wait. */
+#define TELL_DELAY_NS (2 * 1000000ull)
 /* Read from one pipe before others get their turn. */
 #define OUTPUT_ROUND_BYTES (1u << 20)
 
@@ -128,6 +130,19 @@ static void keep_unwritten(struct runner *r, struct news *news, int err) {
   r->retry_at = monotonic_ns() + RETRY_NS;
 }
 
+/* Each message wakes the agent, which costs both of us more than the message: while more than half of what was queued
+ * is still to be started, an end can wait for the next one. Behind the last half, or alone, it is told at once. */
+static bool can_gather(const struct runner *r) {
+  uint32_t waiting = r->queue_count - (r->task.phase == TASK_NONE && r->queue_count ? 1 : 0);
+  return waiting * 2 > r->queue_high && !r->behind;
+}
+
+static void tell(struct runner *r) {
+  r->tell_at = 0;
+  r->queue_high = r->queue_count;
+  if (r->agent.fd >= 0 && !conn_flush(&r->agent)) conn_close(&r->agent);
+}
+
 /* On record first, then told. The page goes idle in between: "its end is on record" must be true when it says so. */
 void runner_settle(struct runner *r) {
   struct news *news = &r->news;
@@ -136,7 +151,10 @@ void runner_settle(struct runner *r) {
   if (r->task.phase == TASK_NONE && !r->unwritten.size) r->page->phase = PAGE_IDLE;
   report(r, news);
   news->size = 0;
-  if (r->agent.fd >= 0 && !conn_flush(&r->agent)) conn_close(&r->agent);
+  if (!can_gather(r))
+    tell(r);
+  else if (!r->tell_at)
+    r->tell_at = monotonic_ns() + TELL_DELAY_NS;
 }
 
 static void retry_unwritten(struct runner *r) {
@@ -147,11 +165,27 @@ static void retry_unwritten(struct runner *r) {
   if (r->task.phase == TASK_NONE) r->page->phase = PAGE_IDLE;
 }
 
+void runner_unqueue(struct runner *r, uint32_t i) {
+  uint32_t behind = --r->queue_count - i;
+  r->queue_bytes -= r->queue[i]->bytes;
+  memmove(r->queue + i, r->queue + i + 1, behind * sizeof *r->queue);
+  memmove(r->queue_from + i, r->queue_from + i + 1, behind * sizeof *r->queue_from);
+}
+
+/* Nothing runs, and either nobody would bring anything new or the supervisor wants a fresh runner. All that the agent
+ * has not acknowledged is on disk for the lane's next runner; what waits here is given to that one by the agent, if it
+ * still has it: what an earlier connection brought must be run by us. */
+static bool may_leave(const struct runner *r) {
+  if (r->task.phase != TASK_NONE || r->unwritten.size) return false;
+  for (uint32_t i = 0; i < r->queue_count; i++)
+    if (!r->retiring || r->agent.fd < 0 || r->queue_from[i] != r->agent_number) return false;
+  return r->retiring || (r->boss.fd < 0 && r->agent.fd < 0);
+}
+
 static void start_next(struct runner *r) {
-  while (r->task.phase == TASK_NONE && r->queue_count && !r->unwritten.size && !results_full(&r->results)) {
+  while (!may_leave(r) && r->task.phase == TASK_NONE && r->queue_count && !r->unwritten.size && !results_full(&r->results)) {
     struct run *run = r->queue[0];
-    r->queue_bytes -= run->bytes;
-    memmove(r->queue, r->queue + 1, --r->queue_count * sizeof *r->queue);
+    runner_unqueue(r, 0);
     task_start(&r->task, run, &r->results, r->null_fd, &r->news);
     if (r->task.phase == TASK_NONE) runner_settle(r);
   }
@@ -167,18 +201,12 @@ static void take_output(struct runner *r, struct output *o) {
 static int wait_ms(const struct runner *r) {
   uint64_t at = task_deadline(&r->task);
   if (r->unwritten.size && (!at || r->retry_at < at)) at = r->retry_at;
+  if (r->tell_at && (!at || r->tell_at < at)) at = r->tell_at;
   if (!at) return -1;
   uint64_t now = monotonic_ns();
   if (at <= now) return 0;
   uint64_t ms = (at - now + 999999) / 1000000;
   return ms > 60000 ? 60000 : (int)ms;
-}
-
-/* Nothing runs or waits, and either nobody would bring anything new or the supervisor wants a fresh runner. All that
- * the agent has not acknowledged is on disk for the lane's next runner. */
-static bool may_leave(struct runner *r) {
-  if (r->task.phase != TASK_NONE || r->queue_count || r->unwritten.size) return false;
-  return r->retiring || (r->boss.fd < 0 && r->agent.fd < 0);
 }
 
 enum { P_SIGNAL, P_LISTEN, P_AGENT, P_BOSS, P_GUEST, P_OUT = P_GUEST + GUESTS_MAX, P_ERR, P_COUNT };
@@ -194,15 +222,13 @@ static void loop(struct runner *r) {
   for (;;) {
     start_next(r);
     pump(r);
-    for (int i = 0; i < 2; i++) {
-      struct conn *c = i ? &r->boss : &r->agent;
-      if (c->fd >= 0 && conn_pending(c) && !conn_flush(c)) conn_close(c);
-    }
+    if (!r->tell_at || monotonic_ns() >= r->tell_at) tell(r);
+    if (r->boss.fd >= 0 && !conn_flush(&r->boss)) conn_close(&r->boss);
     if (may_leave(r)) return;
     bool running = r->task.phase != TASK_NONE;
     set_poll(&p[P_SIGNAL], r->signal_fd, false);
     set_poll(&p[P_LISTEN], r->listen_fd, false);
-    set_poll(&p[P_AGENT], r->agent.fd, r->agent.fd >= 0 && conn_pending(&r->agent));
+    set_poll(&p[P_AGENT], r->agent.fd, r->agent.fd >= 0 && !r->tell_at && conn_pending(&r->agent));
     set_poll(&p[P_BOSS], r->boss.fd, r->boss.fd >= 0 && conn_pending(&r->boss));
     for (int i = 0; i < GUESTS_MAX; i++) set_poll(&p[P_GUEST + i], r->guests[i].fd, false);
     set_poll(&p[P_OUT], running ? r->task.out.read_end : -1, false);
@@ -250,12 +276,16 @@ int runner_main(uint32_t lane, int boss_fd) {
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
   for (int s = 1; s < NSIG; s++) signal(s, SIG_DFL);
+  /* It came to us by not being close-on-exec; our task gets nothing of it. */
+  close_inherited(boss_fd + 1);
+  fcntl(boss_fd, F_SETFD, FD_CLOEXEC);
   conn_open(&r->boss, boss_fd);
   r->boss.role = ROLE_SUPERVISOR;
   conn_open(&r->agent, -1);
   for (int i = 0; i < GUESTS_MAX; i++) conn_open(&r->guests[i], -1);
   r->task.out.read_end = r->task.err_out.read_end = -1;
   r->lane = lane;
+  prctl(PR_SET_NAME, "airavata-runner");
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   r->page = open_page(lane, &r->boss);
   if (results_open(&r->results, lane, r->page) < 0) refuse_start(&r->boss, "its results file");

@@ -14,6 +14,8 @@ struct runner {
   struct results results;
   struct task task;
   struct run *queue[QUEUE_MAX];
+  uint64_t queue_from[QUEUE_MAX]; /* number of the agent's connection that brought it */
+  uint64_t agent_number;
   uint32_t queue_count, queue_bytes;
   struct news news;
   struct news unwritten; /* ends that the disk did not take yet */
@@ -23,12 +25,16 @@ struct runner {
   uint64_t told_through;          /* the agent has been sent every end up to here */
   bool behind;                    /* and there are more, to be read from the file */
   bool ready_sent;
+  uint32_t queue_high;            /* most that waited since the agent was last written to */
+  uint64_t tell_at;               /* ends gathered for one message go out by then; 0: none are held back */
   bool retiring;
   int signal_fd, listen_fd, null_fd;
 };
 
 /* Serves one lane of the state directory that is the current directory. `boss_fd` is a socket to the supervisor. */
 int runner_main(uint32_t lane, int boss_fd);
+/* Takes one out of the queue without freeing it. */
+void runner_unqueue(struct runner *r, uint32_t i);
 /* Appends the news, marks the page, tells the agent. */
 void runner_settle(struct runner *r);
 

@@ -20,6 +20,7 @@ struct lane {
   pid_t child; /* 0: none, or one that an earlier supervisor started */
   struct conn link;
   bool wanted; /* the agent waits for it */
+  bool served; /* it has been UP: its death is no failure to start */
   char failure[256];
 };
 

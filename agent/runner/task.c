@@ -91,8 +91,9 @@ static void put_ended(struct task *t, struct results *results, struct news *news
 
 /* Everything about the task is known: its record, and nothing of it is kept. */
 static void finish(struct task *t, struct results *results, struct news *news) {
-  output_finish(&t->out);
+  /* The second one may use the folder of the first. */
   output_finish(&t->err_out);
+  output_finish(&t->out);
   if (!t->cause && (t->out.err || t->err_out.err)) task_disk(t, STAGE_OUTPUT, t->out.err ? t->out.err : t->err_out.err);
   if (t->started_due) task_put_started(t, results, news);
   put_ended(t, results, news);

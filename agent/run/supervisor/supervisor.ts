@@ -14,6 +14,8 @@ import { encodeRun, invalid } from "./request.ts";
 /** A broken lane or supervisor is tried again after 20 ms × 2^n, at most 2 s. */
 const RETRY_FIRST_MS = 20;
 const RETRY_MOST_MS = 2_000;
+/** A supervisor answers a hello within microseconds; one that is stopped or hangs is not waited for longer. */
+const HELLO_TIMEOUT_MS = 10_000;
 /** Another agent's connection may still be closing when we come; a living one is refused after this. */
 const BUSY_PATIENCE_MS = 1_000;
 
@@ -191,8 +193,13 @@ class Client implements Supervisor, LaneOwner {
 
   #hello(socket: Socket): Promise<number[]> {
     return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        socket.destroy();
+        reject(new AiravataError("runner_unavailable", `The supervisor of ${this.#options.stateDir} does not answer.`));
+      }, HELLO_TIMEOUT_MS);
       const reader = new FrameReader((type, buffer, from, to) => {
         if (type === Frame.WELCOME) {
+          clearTimeout(timer);
           this.supervisorPid = buffer.readInt32LE(from + 4);
           this.#link = socket;
           for (const lane of this.#waiting.keys()) socket.write(openLaneFrame(lane));
@@ -210,6 +217,7 @@ class Client implements Supervisor, LaneOwner {
       });
       socket.on("error", () => {});
       socket.on("close", () => {
+        clearTimeout(timer);
         reject(new AiravataError("runner_unavailable", `The supervisor of ${this.#options.stateDir} hung up.`));
         if (this.#link === socket) this.#reconnect();
       });
