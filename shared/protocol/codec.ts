@@ -3,7 +3,8 @@
  * the message field by field; what it throws is a FrameError and nothing else. A message of a type that is not known is
  * no error here: the receiver answers it.
  */
-import { Packr, Unpackr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
+import { Unpackr } from "msgpackr/unpack";
 import { AiravataError } from "../error/error.ts";
 import { FRAME_BYTES_MAX } from "../model/constants.ts";
 import { FROM_AGENT_CHECKS } from "./check/from-agent.ts";
