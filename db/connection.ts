@@ -39,6 +39,7 @@ export class Connection {
   readonly #client: pg.Client;
   readonly #lost = Promise.withResolvers<Error>();
   #error: Error | null = null;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(client: pg.Client) {
     this.#client = client;
@@ -57,7 +58,7 @@ export class Connection {
 
   /**
    * Runs one query. Rejects with PostgreSQL's error, or after `timeoutMs` with a time-out and the connection destroyed:
-   * then what was asked for may or may not have happened.
+   * then what was asked for may or may not have happened. Queries run one after the other; waiting counts as time.
    */
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(
     query: pg.QueryConfig | string,
@@ -77,7 +78,12 @@ export class Connection {
         () => setImmediate(() => settle(() => reject(this.destroy(timedOut(timeoutMs))))),
         timeoutMs,
       );
-      this.#client.query<R>(query).then(
+      const turn = this.#last.then(() => {
+        if (this.#error) throw this.#error;
+        return this.#client.query<R>(query);
+      });
+      this.#last = turn.catch(() => {});
+      turn.then(
         (result) => settle(() => resolve(result)),
         (error) => settle(() => reject(error)),
       );

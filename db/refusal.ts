@@ -7,14 +7,19 @@ import type { DatabaseAddress } from "./address.ts";
 
 interface Thrown {
   code?: unknown;
+  message?: unknown;
   cause?: unknown;
   errors?: unknown[];
 }
 
+/** The driver gives its own time limit no code. */
+const TIMED_OUT = /timeout expired|due to connection timeout/;
+
 /** The first code found in an error, its causes or the attempts it collects (a name may resolve to several addresses). */
 function codeOf(error: unknown): string {
-  const { code, cause, errors } = (error ?? {}) as Thrown;
+  const { code, message, cause, errors } = (error ?? {}) as Thrown;
   if (typeof code === "string") return code;
+  if (typeof message === "string" && TIMED_OUT.test(message)) return "ETIMEDOUT";
   for (const inner of [...(errors ?? []), ...(cause ? [cause] : [])]) {
     const found = codeOf(inner);
     if (found !== "") return found;

@@ -193,21 +193,22 @@ create table checkpoint_chunk (
 comment on table checkpoint_chunk is 'Up to 4,096 tasks, folded. The newest two of each chunk are kept.';
 
 -- lz4 compresses three to five times as fast as the default. Not every build has it (the embedded one has not).
-do $$
+create function prefer_lz4(p_relation regclass) returns void language plpgsql as $$
 declare
-  c record;
+  wide name;
 begin
-  for c in
-    select attrelid::regclass as relation, attname from pg_attribute
-    where attrelid in ('experiment_source'::regclass, 'template'::regclass, 'lease'::regclass, 'attempt_end'::regclass,
-                       'checkpoint_experiment'::regclass, 'checkpoint_chunk'::regclass)
-      and attnum > 0 and not attisdropped and attstorage in ('x', 'm')
+  for wide in
+    select attname from pg_attribute
+    where attrelid = p_relation and attnum > 0 and not attisdropped and attstorage in ('x', 'm')
   loop
-    execute format('alter table %s alter column %I set compression lz4', c.relation, c.attname);
+    execute format('alter table %s alter column %I set compression lz4', p_relation, wide);
   end loop;
 exception when feature_not_supported then
   null;
 end $$;
+
+select prefer_lz4('experiment_source'), prefer_lz4('template'), prefer_lz4('lease'), prefer_lz4('attempt_end'),
+  prefer_lz4('checkpoint_experiment'), prefer_lz4('checkpoint_chunk');
 
 -- Partition `number` of every partitioned table: experiments [number × size, (number + 1) × size). Filled and checked
 -- beside the parent and attached under a lock that lets appends go on.
