@@ -65,7 +65,6 @@ export const CATALOGUE = {
   schema_too_new: { status: 400, retryable: false },
   server_not_configured: { status: 503, retryable: false },
   server_unreachable: { status: 503, retryable: true },
-  setting_conflict: { status: 400, retryable: false },
   setting_invalid: { status: 400, retryable: false },
   setting_unknown: { status: 400, retryable: false },
   setting_unsupported: { status: 400, retryable: false },

@@ -21,7 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "agent/run/": ["shared/", "agent/link/", "agent/report/"],
   "agent/lease/": ["shared/", "agent/link/", "agent/run/", "agent/report/"],
   "agent/session/": ["shared/", "agent/link/", "agent/lease/", "agent/run/", "agent/report/"],
-  "agent/cli/": ["shared/", "agent/link/", "agent/session/", "agent/settings.ts"],
+  "agent/cli/": ["shared/", "agent/link/", "agent/session/", "agent/settings.ts", "agent/agent.ts"],
   "agent/": ["shared/"],
   "bin/": ["coordinator/", "agent/", "shared/"],
   "scripts/": ["shared/", "db/"],
