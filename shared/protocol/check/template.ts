@@ -61,7 +61,8 @@ function definition(fields: Fields): void {
     const reference = object(item, "references");
     integer(reference.template, "reference template", 0, TEMPLATES_MAX);
     text(reference.output, "reference output");
-    text(reference.variable, "reference variable", 2 * NAME_LENGTH_MAX);
+    // Several paths have no variable: they go into argv alone.
+    if (reference.variable !== null) text(reference.variable, "reference variable", 2 * NAME_LENGTH_MAX);
   }
   requirement(fields.requires);
   const retries = object(fields.retries, "retries");

@@ -24,7 +24,10 @@ export const TO_AGENT: ToAgent[] = [
                 { name: "kind", kind: "list", values: ["a", "b"] },
               ],
             ],
-            references: [{ template: 1, output: "OUT", variable: "AIRAVATA_INPUT_a_OUT" }],
+            references: [
+              { template: 1, output: "OUT", variable: "AIRAVATA_INPUT_a_OUT" },
+              { template: 1, output: "MANY", variable: null },
+            ],
             environment: { PATHS: ["x", { value: "ligand" }, { output: "OUT", template: 1 }] },
           },
           leased: { parentOutputs: { 1: { OUT: "out.txt" } }, parameters: { seed: "42" } },
