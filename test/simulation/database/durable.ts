@@ -32,6 +32,22 @@ export class Durable {
     return [0, ...this.checkpoints.map(({ seq }) => seq)];
   }
 
+  /** The history of one experiment, as it is read when somebody decides about one that has left memory. */
+  history(experiment: number, timeline: number): LoadedState {
+    return {
+      shard: 0,
+      term: 0,
+      timeline,
+      checkpointSeq: 0,
+      experiments: [],
+      experimentStates: [],
+      chunks: [],
+      batches: this.batches.map((batch) => partOf(batch, experiment)),
+      experimentMax: experiment,
+      idempotency: [],
+    };
+  }
+
   /** What a load finds that uses the checkpoint of `checkpointSeq` and every batch after it up to `seq`. */
   load(term: number, timeline: number, checkpointSeq = this.checkpointSeqs().at(-1) ?? 0, seq = this.seq): LoadedState {
     const states = new Map<number, EncodedExperiment>();
@@ -70,6 +86,20 @@ export class Durable {
       ),
     };
   }
+}
+
+/** What of a batch concerns one experiment. */
+function partOf(batch: Batch, experiment: number): Batch {
+  const mine = <T extends { experiment: number }>(records: T[]): T[] =>
+    records.filter((r) => r.experiment === experiment);
+  return {
+    ...batch,
+    submits: mine(batch.submits),
+    leases: mine(batch.leases),
+    ends: mine(batch.ends),
+    decisions: mine(batch.decisions),
+    deltas: mine(batch.deltas),
+  };
 }
 
 function idOf(record: { experiment: number }): number {

@@ -1,0 +1,143 @@
+/**
+ * The supervisor, the runners and the disk of one host: they outlive the agent's process. Each lane runs one task at a
+ * time and the next one behind it by itself; what ended is kept on record until the agent forgets it.
+ */
+import type { AdoptedAttempt } from "../../../agent/lease/contract.ts";
+import type { AttemptEnd } from "../../../agent/report/end.ts";
+import type { RunnableAttempt } from "../../../agent/run/attempt.ts";
+import { Blame, Outcome } from "../../../shared/model/attempt.ts";
+import type { Requirement } from "../../../shared/model/requirement.ts";
+import type { World } from "../engine/world.ts";
+
+interface Run {
+  readonly adopted: AdoptedAttempt;
+  state: "queued" | "running" | "exited";
+  killed: boolean;
+  end: AttemptEnd | null;
+}
+
+/** What the runners tell the agent, if one lives. */
+export interface RunnerListener {
+  started(key: string, startedAtMs: number): void;
+  exited(end: AttemptEnd): void;
+  recalled(key: string): void;
+}
+
+/** How the tasks of one simulation behave. */
+export interface TaskManner {
+  durationMs: readonly [number, number];
+  failing: number;
+  diskFailing: number;
+}
+
+export class Runners {
+  readonly outbox = new Map<string, AttemptEnd>();
+  timeline = 0;
+  listener: RunnerListener | null = null;
+  private readonly runs = new Map<string, Run>();
+  private readonly lanes: string[][] = [];
+  private readonly world: World;
+  private readonly manner: TaskManner;
+  private readonly wall: () => number;
+
+  constructor(world: World, manner: TaskManner, wall: () => number) {
+    this.world = world;
+    this.manner = manner;
+    this.wall = wall;
+  }
+
+  run(lease: RunnableAttempt, need: Requirement): void {
+    const { key, lane, devices } = lease;
+    const adopted = { key, need, lane, devices: [...devices], startedAtMs: 0 };
+    this.runs.set(key, { adopted, state: "queued", killed: false, end: null });
+    this.lanes[lane] ??= [];
+    (this.lanes[lane] as string[]).push(key);
+    this.advance(lane);
+  }
+
+  private advance(lane: number): void {
+    const key = this.lanes[lane]?.[0];
+    const run = key === undefined ? undefined : this.runs.get(key);
+    if (!run || run.state !== "queued") return;
+    run.state = "running";
+    run.adopted.startedAtMs = this.wall();
+    this.listener?.started(run.adopted.key, run.adopted.startedAtMs);
+    this.world.after(this.world.random.between(...this.manner.durationMs), () => this.exit(run));
+  }
+
+  private exit(run: Run): void {
+    const { key, lane, startedAtMs } = run.adopted;
+    if (run.state !== "running" || this.runs.get(key) !== run) return;
+    run.state = "exited";
+    const end: AttemptEnd = {
+      key,
+      outcome: Outcome.COMPLETED,
+      blame: Blame.NONE,
+      exitCode: 0,
+      signal: 0,
+      startedAtMs,
+      endedAtMs: this.wall(),
+      cpuMs: 1,
+      memoryMaxBytes: 1,
+    };
+    const { random } = this.world;
+    if (run.killed) Object.assign(end, { outcome: Outcome.FAILED, blame: Blame.SIGNAL, exitCode: -1, signal: 15 });
+    else if (random.chance(this.manner.failing)) {
+      Object.assign(end, { outcome: Outcome.FAILED, blame: Blame.EXIT, exitCode: 1 });
+    } else if (random.chance(this.manner.diskFailing)) {
+      Object.assign(end, { outcome: Outcome.FAILED, blame: Blame.DISK, exitCode: -1 });
+    }
+    run.end = end;
+    this.leave(lane, key);
+    this.listener?.exited(end);
+    this.advance(lane);
+  }
+
+  private leave(lane: number, key: string): void {
+    this.lanes[lane] = (this.lanes[lane] ?? []).filter((other) => other !== key);
+  }
+
+  /** Takes it back when it has not started. */
+  recall(key: string): boolean {
+    const run = this.runs.get(key);
+    if (run?.state !== "queued") return false;
+    this.runs.delete(key);
+    this.leave(run.adopted.lane, key);
+    this.listener?.recalled(key);
+    return true;
+  }
+
+  kill(key: string, graceMs: number): void {
+    const run = this.runs.get(key);
+    if (!run || this.recall(key) || run.state !== "running") return;
+    run.killed = true;
+    this.world.after(this.world.random.between(1, Math.min(graceMs, 300)), () => this.exit(run));
+  }
+
+  forget(key: string): void {
+    this.outbox.delete(key);
+    if (this.runs.get(key)?.state === "exited") this.runs.delete(key);
+  }
+
+  /** What a new process of the agent finds. */
+  found(): { running: AdoptedAttempt[]; collecting: AttemptEnd[]; ended: AttemptEnd[] } {
+    const runs = [...this.runs.values()];
+    const exited = runs.flatMap(({ end }) => (end && !this.outbox.has(end.key) ? [end] : []));
+    return {
+      running: runs.filter(({ state }) => state !== "exited").map(({ adopted }) => ({ ...adopted })),
+      collecting: exited,
+      ended: [...this.outbox.values()],
+    };
+  }
+
+  /** Cpus of what runs now. */
+  cpusUsed(): number {
+    let cpus = 0;
+    for (const { state, adopted } of this.runs.values()) if (state === "running") cpus += adopted.need.cpus;
+    return cpus;
+  }
+
+  get isEmpty(): boolean {
+    return this.runs.size === 0 && this.outbox.size === 0;
+  }
+}

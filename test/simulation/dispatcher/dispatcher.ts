@@ -1,0 +1,156 @@
+/**
+ * One coordinator process of the simulation: campaigns for leadership, loads, reigns, and begins again. It can crash, be
+ * stopped for a while, and be restarted; while it does not lead it refuses agents and clients.
+ */
+import { createCore } from "../../../coordinator/dispatch/core.ts";
+import { ledgerFrom } from "../../../coordinator/dispatch/ledger/snapshot.ts";
+import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
+import type { Mutations } from "../../../coordinator/dispatch/mutations.ts";
+import { INFRASTRUCTURE_RETRIES, LEADERSHIP_DEADLINE_MS, sessionTiming } from "../../../shared/model/constants.ts";
+import { type Backend, type Postgres, TIMELINE } from "../database/postgres.ts";
+import { Process } from "../engine/process.ts";
+import type { World } from "../engine/world.ts";
+import type { Connection, Network } from "../network/connection.ts";
+import type { Oracle } from "../oracle.ts";
+import { Reign } from "./reign.ts";
+
+/** Between two looks whether leadership is vacant; jittered. */
+const CAMPAIGN_MS = 250;
+
+export interface DispatcherParts {
+  world: World;
+  oracle: Oracle;
+  database: Postgres;
+  network: Network;
+  ttlMs: number;
+  mutations: Mutations;
+}
+
+export class Dispatcher {
+  readonly process: Process;
+  reign: Reign | null = null;
+  private readonly parts: DispatcherParts;
+  private peerLast = 0;
+
+  constructor(parts: DispatcherParts, number: number) {
+    this.parts = parts;
+    this.process = new Process(parts.world, `dispatcher ${number}`);
+    this.start();
+  }
+
+  start(): void {
+    if (this.process.alive) return;
+    this.parts.world.trace(this.process.name, () => "starts");
+    this.process.start();
+    this.campaignLater();
+  }
+
+  /** kill -9. */
+  crash(): void {
+    if (!this.process.alive) return;
+    this.parts.world.trace(this.process.name, () => "is killed");
+    this.reign = null;
+    this.process.kill();
+    this.parts.database.clientDied(this.process);
+    this.parts.network.processDied(this.process);
+  }
+
+  stop(durationMs: number): void {
+    if (this.process.running) this.process.stop(durationMs, false, () => {});
+  }
+
+  /** Gives leadership up on purpose, as a restart for an upgrade does. */
+  handOver(): void {
+    if (this.process.running) this.reign?.end("it hands over");
+  }
+
+  /** An agent's connection arrives. */
+  accept(connection: Connection): void {
+    const { reign } = this;
+    if (!reign) {
+      const message = "this coordinator does not lead";
+      connection.toAgent({ type: "error", code: "not_leading", message, reaction: "reconnect" });
+      connection.close(connection.dispatcher);
+      return;
+    }
+    const peer = ++this.peerLast;
+    connection.dispatcher.receive = (message) => reign.received(peer, message);
+    connection.dispatcher.disconnected = () => reign.disconnected(peer);
+    reign.accept(peer, connection);
+  }
+
+  private campaignLater(): void {
+    const { random } = this.parts.world;
+    this.process.timer(CAMPAIGN_MS * random.between(0.5, 1), () => this.campaign());
+  }
+
+  private campaign(): void {
+    const { database } = this.parts;
+    const journal = database.connect(this.process);
+    const side = database.connect(this.process);
+    if (!journal || !side) {
+      this.campaignLater();
+      return;
+    }
+    const giveUp = (): void => {
+      journal.broken = side.broken = () => {};
+      database.close(journal);
+      database.close(side);
+      this.campaignLater();
+    };
+    journal.broken = side.broken = giveUp;
+    database.campaign(journal, (result) => {
+      if (!("value" in result) || result.value === null) {
+        if ("value" in result) giveUp();
+        return;
+      }
+      this.load(journal, side, result.value, giveUp);
+    });
+  }
+
+  private load(journal: Backend, side: Backend, term: number, giveUp: () => void): void {
+    const { database } = this.parts;
+    database.load(side, term, (result) => {
+      if (!("value" in result)) return;
+      // Loading may have taken longer than the deadline; renew before anyone is welcomed.
+      const renewedMono = this.process.now().mono;
+      database.renew(side, term, (answer) => {
+        if ("value" in answer) this.begin(journal, side, result.value, renewedMono + LEADERSHIP_DEADLINE_MS);
+        else if ("deposed" in answer) giveUp();
+      });
+    });
+  }
+
+  private begin(journal: Backend, side: Backend, loaded: LoadedState, untilMono: number): void {
+    const { world, oracle, database, ttlMs, mutations } = this.parts;
+    const ledger = ledgerFrom(loaded);
+    oracle.loaded(ledger, loaded.term);
+    world.trace(this.process.name, () => `leads as term ${loaded.term} from seq ${ledger.seq}`);
+    const config = {
+      shard: 0,
+      term: loaded.term,
+      timeline: TIMELINE,
+      timing: sessionTiming(ttlMs),
+      infrastructureRetries: INFRASTRUCTURE_RETRIES,
+      random: () => world.random.next(),
+      mutations,
+    };
+    const core = createCore(config, ledger, untilMono, this.process.now());
+    const over = (): void => {
+      this.reign = null;
+      this.campaignLater();
+    };
+    const checkpointPeriodMs = world.random.between(500, 8_000);
+    this.reign = new Reign({
+      world,
+      oracle,
+      database,
+      process: this.process,
+      journal,
+      side,
+      core,
+      checkpointPeriodMs,
+      over,
+    });
+  }
+}

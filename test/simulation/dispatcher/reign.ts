@@ -1,0 +1,223 @@
+/**
+ * One reign in the simulation: the real core of one term, its effects carried out over the modelled network and database,
+ * its timers. The counterpart of coordinator/dispatch/reigning.ts, with the same periods and the same order after a stop.
+ */
+
+import type { Batch } from "../../../coordinator/dispatch/batch.ts";
+import type { DecisionRequest } from "../../../coordinator/dispatch/contract.ts";
+import type { Core, CoreEvent, Effect, Peer, Reply } from "../../../coordinator/dispatch/core.ts";
+import { encodeCheckpoint, experimentFromHistory, markDirty } from "../../../coordinator/dispatch/ledger/snapshot.ts";
+import { step } from "../../../coordinator/dispatch/step.ts";
+import { LEADERSHIP_DEADLINE_MS, LEADERSHIP_RENEWAL_MS } from "../../../shared/model/constants.ts";
+import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type ToAgent } from "../../../shared/protocol/messages.ts";
+import { type Backend, type Postgres, TIMELINE } from "../database/postgres.ts";
+import type { Process } from "../engine/process.ts";
+import type { World } from "../engine/world.ts";
+import type { Connection } from "../network/connection.ts";
+import type { Oracle } from "../oracle.ts";
+
+const TICK_MS = 100;
+
+export interface ReignParts {
+  world: World;
+  oracle: Oracle;
+  database: Postgres;
+  process: Process;
+  journal: Backend;
+  /** Everything but appends: renewals, checkpoints, history. */
+  side: Backend;
+  core: Core;
+  checkpointPeriodMs: number;
+  /** Told once, with the reason. */
+  over: (reason: string) => void;
+}
+
+export class Reign {
+  readonly core: Core;
+  private readonly parts: ReignParts;
+  private readonly peers = new Map<Peer, Connection>();
+  private readonly requests = new Map<number, (reply: Reply | null) => void>();
+  private readonly periodMs: number;
+  private requestLast = 0;
+  private ended = false;
+  private checkpointing = false;
+  private checkpointedSeq: number;
+
+  constructor(parts: ReignParts) {
+    this.parts = parts;
+    this.core = parts.core;
+    this.periodMs = parts.checkpointPeriodMs;
+    this.checkpointedSeq = parts.core.ledger.seq;
+    const { process, journal, side } = parts;
+    process.every(TICK_MS, () => this.onTimer());
+    process.every(LEADERSHIP_RENEWAL_MS, () => this.renew());
+    process.every(this.periodMs, () => this.checkpoint());
+    journal.broken = () => this.end("the journal connection broke");
+    side.broken = () => this.end("the connection for renewals broke");
+  }
+
+  handle(event: CoreEvent): void {
+    if (this.ended) return;
+    const { process, world, oracle } = this.parts;
+    try {
+      for (const effect of step(this.core, event, process.now())) this.carryOut(effect);
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== "BrokenInvariant") throw error;
+      world.fail("the live state never contradicts itself", error.message);
+    }
+    if (event.type === "committed" && this.core.ledger.seq % 32 === 0) oracle.live(this.core.ledger);
+  }
+
+  /** A new connection; its number rises in the order of opening. */
+  accept(peer: Peer, connection: Connection): void {
+    this.peers.set(peer, connection);
+    connection.toAgent({
+      type: "challenge",
+      version: PROTOCOL_VERSION,
+      versionOldest: PROTOCOL_VERSION_OLDEST,
+      nonce: String(peer),
+      timeline: TIMELINE,
+    });
+  }
+
+  received(peer: Peer, message: never): void {
+    if (!this.peers.has(peer)) return;
+    const { type } = message as { type: string };
+    if (type === "hello") this.handle({ type: "hello", peer, hello: message });
+    else this.handle({ type: "message", peer, message });
+  }
+
+  disconnected(peer: Peer): void {
+    if (this.peers.delete(peer)) this.handle({ type: "disconnected", peer });
+  }
+
+  /** Asks the core; null when the reign ended before the answer. */
+  request(make: (request: number) => CoreEvent, answer: (reply: Reply | null) => void): void {
+    const request = ++this.requestLast;
+    this.requests.set(request, answer);
+    this.handle(make(request));
+  }
+
+  /** A decision; an experiment that is not in memory is brought back from its history first. */
+  decide(decision: DecisionRequest, answer: (reply: Reply | null) => void): void {
+    const { database, side } = this.parts;
+    const ask = (): void => this.request((request) => ({ type: "decide", request, decision }), answer);
+    const known = this.core.ledger.experiments.has(decision.experiment);
+    if (known || decision.experiment > this.core.ledger.experimentMax) {
+      ask();
+      return;
+    }
+    database.history(side, decision.experiment, (result) => {
+      if (this.ended || !("value" in result)) return answer(null);
+      const experiment = experimentFromHistory(result.value, decision.experiment);
+      if (experiment) this.handle({ type: "revive", experiment });
+      ask();
+    });
+  }
+
+  private carryOut(effect: Effect): void {
+    switch (effect.type) {
+      case "append":
+        this.append(effect.batch);
+        return;
+      case "send":
+        this.send(effect.peer, effect.message);
+        return;
+      case "close": {
+        const connection = this.peers.get(effect.peer);
+        this.peers.delete(effect.peer);
+        connection?.close(connection.dispatcher);
+        return;
+      }
+      case "reply":
+        this.reply(effect.request, effect.result);
+        return;
+      case "committed":
+        return;
+      case "resign":
+        this.end(effect.reason);
+    }
+  }
+
+  private send(peer: Peer, message: ToAgent): void {
+    const { oracle, process } = this.parts;
+    const connection = this.peers.get(peer);
+    if (!connection) return;
+    switch (message.type) {
+      case "welcome":
+      case "renewed":
+      case "leases":
+        oracle.authoritySent(message.type, process.now().mono, this.core.leadUntilMono);
+    }
+    if (message.type === "leases") {
+      const agent = this.core.peers.get(peer)?.agent ?? 0;
+      for (const group of message.groups) oracle.leaseSent(group, agent);
+    } else if (message.type === "ack") {
+      for (const group of message.groups) oracle.ackSent(group);
+      for (const { group, code } of message.refused ?? []) oracle.refusalSent(group, code);
+    }
+    connection.toAgent(message);
+  }
+
+  private reply(request: number, result: Reply): void {
+    const { oracle } = this.parts;
+    if ("ok" in result && result.ok === "submitted") oracle.submitAnswered(result.experiment);
+    this.requests.get(request)?.(result);
+    this.requests.delete(request);
+  }
+
+  private append(batch: Batch): void {
+    const { database, journal } = this.parts;
+    database.append(journal, batch, (result) => {
+      if ("value" in result) this.handle({ type: "committed", seq: batch.seq });
+      else this.end(`append ${batch.seq} was not confirmed: ${"error" in result ? result.error : result.deposed}`);
+    });
+  }
+
+  /** After a stop the sockets are read before anyone is declared lost. */
+  private onTimer(): void {
+    const { process } = this.parts;
+    const gapMs = process.now().mono - this.core.lastTickMono;
+    const tick = (): void => this.handle({ type: "tick" });
+    if (gapMs > this.core.config.timing.stallMs) process.timer(0, tick);
+    else tick();
+  }
+
+  private renew(): void {
+    if (this.ended) return;
+    const { database, side, process, core } = this.parts;
+    const sentMono = process.now().mono;
+    database.renew(side, core.config.term, (result) => {
+      if ("value" in result) this.handle({ type: "leadership", untilMono: sentMono + LEADERSHIP_DEADLINE_MS });
+      else if ("deposed" in result) this.end(result.deposed);
+    });
+  }
+
+  private checkpoint(): void {
+    if (this.ended || this.checkpointing || this.checkpointedSeq === this.core.ledger.seq) return;
+    const { database, side, core } = this.parts;
+    const checkpoint = encodeCheckpoint(core.ledger, core.config.shard, core.config.term);
+    this.checkpointing = true;
+    this.checkpointedSeq = checkpoint.seq;
+    database.checkpoint(side, checkpoint, (result) => {
+      this.checkpointing = false;
+      if (!("value" in result)) markDirty(core.ledger, checkpoint);
+    });
+  }
+
+  /** The end of this reign: nothing the core says from here on counts. */
+  end(reason: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    const { oracle, process, world, database, journal, side } = this.parts;
+    world.trace(process.name, () => `stops leading: ${reason}`);
+    oracle.live(this.core.ledger);
+    for (const connection of this.peers.values()) connection.close(connection.dispatcher);
+    for (const answer of this.requests.values()) answer(null);
+    journal.broken = side.broken = () => {};
+    database.resign(side, this.core.config.term);
+    database.close(journal);
+    database.close(side);
+    this.parts.over(reason);
+  }
+}
