@@ -134,8 +134,7 @@ function settingsQuery(settings: Record<string, string>): pg.QueryConfig {
   return { text: `select ${calls.join(", ")}`, values: names.flatMap((name) => [name, settings[name]]) };
 }
 
-/** What `pg` needs for an address; for pools and single clients. */
-export function clientConfig(address: DatabaseAddress, options: ConnectionOptions): pg.ClientConfig {
+function clientConfig(address: DatabaseAddress, options: ConnectionOptions): pg.ClientConfig {
   return {
     connectionString: address.url,
     application_name: options.name,

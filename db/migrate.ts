@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { AiravataError } from "../shared/error/error.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "./address.ts";
+import { checkDatabase } from "./check.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { databaseRefusal } from "./refusal.ts";
 
@@ -21,6 +22,8 @@ export interface MigrateResult {
   version: number;
   /** Names of what was applied now; empty when it was up to date. */
   applied: string[];
+  /** Settings of the server that weaken what is promised, a sentence each, for the log. */
+  warnings: string[];
 }
 
 export interface MigrateOptions {
@@ -45,7 +48,7 @@ create table if not exists schema_migration (
   applied_at timestamptz not null default now()
 )`;
 
-/** The migrations of this program, in order. */
+/** The migrations of this program, in order. Exported for tests. */
 export function knownMigrations(directory: URL = new URL("./migrations/", import.meta.url)): Migration[] {
   return readdirSync(directory)
     .filter((file) => /^\d{6}_\w+\.sql$/.test(file))
@@ -57,8 +60,9 @@ export function knownMigrations(directory: URL = new URL("./migrations/", import
 }
 
 /**
- * Applies what is missing. Safe to run at every start and by several at once. Rejects with `schema_too_new` when a newer
- * program made a breaking change, else as `checkDatabase` does.
+ * Looks at the database and applies what is missing. Safe to run at every start and by several at once. Rejects with
+ * `schema_too_new` when a newer program made a breaking change, `database_url_invalid`, `database_refused`,
+ * `database_unavailable`, `database_unsupported` or `disk_full`, each with what to do.
  */
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<MigrateResult> {
   const address = parseDatabaseUrl(url);
@@ -68,6 +72,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     settings: { lock_timeout: String(LOCK_TIMEOUT_MS) },
   });
   try {
+    const warnings = await checkDatabase(connection, address.display);
     await lock(connection);
     await connection.query(TABLE, STATEMENT_TIMEOUT_MS);
     await refuseNewer(connection, migrations, address);
@@ -80,7 +85,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       [],
       STATEMENT_TIMEOUT_MS,
     );
-    return { version: row?.version ?? 0, applied };
+    return { version: row?.version ?? 0, applied, warnings };
   } catch (error) {
     throw databaseRefusal(error, address);
   } finally {

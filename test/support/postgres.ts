@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { after, type TestContext } from "node:test";
 import { parseDatabaseUrl } from "../../db/address.ts";
 import { type Connection, openConnection } from "../../db/connection.ts";
+import { ConnectionPool } from "../../db/pool.ts";
 import { type Cluster, startCluster } from "./postgres/cluster.ts";
 
 export interface TestDatabase {
@@ -33,7 +34,7 @@ const LEAK_PATIENCE_MS = 3_000;
 
 interface Server {
   cluster: Cluster;
-  admin: Connection;
+  admin: ConnectionPool;
 }
 
 const servers = new Map<string, Promise<Server>>();
@@ -45,7 +46,13 @@ async function serverFor(version: "embedded" | "15", durable: boolean): Promise<
   if (known) return known;
   const starting = (async () => {
     const cluster = await startCluster({ version, durable });
-    return { cluster, admin: await openConnection(parseDatabaseUrl(cluster.url("postgres")), { name: "test admin" }) };
+    // A pool, because a test may crash the server under it.
+    const admin = new ConnectionPool(cluster.url("postgres"), {
+      name: "test admin",
+      max: 1,
+      queryTimeoutMs: QUERY_TIMEOUT_MS,
+    });
+    return { cluster, admin };
   })();
   servers.set(key, starting);
   return starting;
@@ -55,7 +62,7 @@ after(async () => {
   for (const starting of servers.values()) {
     const server = await starting.catch(() => null);
     if (!server) continue;
-    await server.admin.end();
+    await server.admin.close();
     await server.cluster.stop();
   }
 });
@@ -66,13 +73,13 @@ export async function freshDatabase(t: TestContext, options: FreshOptions = {}):
   const hash = createHash("sha256").update(t.fullName).digest("hex").slice(0, 8);
   const name = `t${++serial}_${hash}`;
   const template = options.migrated === false ? "template0" : "migrated";
-  await admin.query(`create database ${name} template ${template}`, QUERY_TIMEOUT_MS);
+  await admin.rows(`create database ${name} template ${template}`);
   const url = cluster.url(name);
   const closers: (() => unknown)[] = [];
   t.after(async () => {
     for (const close of closers.reverse()) await close();
     const leaked = await openSessions(admin, name);
-    await admin.query(`drop database ${name} with (force)`, QUERY_TIMEOUT_MS);
+    await admin.rows(`drop database ${name} with (force)`);
     if (leaked.length > 0) throw new Error(`connections were left open: ${leaked.join(", ")}`);
   });
   return {
@@ -91,12 +98,11 @@ export async function testCluster(options: FreshOptions = {}): Promise<Cluster> 
   return (await serverFor(options.version ?? "embedded", options.durable ?? false)).cluster;
 }
 
-async function openSessions(admin: Connection, database: string): Promise<string[]> {
+async function openSessions(admin: ConnectionPool, database: string): Promise<string[]> {
   for (const until = performance.now() + LEAK_PATIENCE_MS; ; ) {
     const rows = await admin.rows<{ name: string }>(
       "select application_name as name from pg_stat_activity where datname = $1",
       [database],
-      QUERY_TIMEOUT_MS,
     );
     if (rows.length === 0 || performance.now() > until) return rows.map((row) => row.name);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { knownMigrations, type Migration, migrate } from "../../../db/migrate.ts";
+import { knownMigrations, type MigrateResult, type Migration, migrate } from "../../../db/migrate.ts";
 import { freshDatabase } from "../../support/postgres.ts";
 import { needs } from "../../support/services.ts";
 
@@ -11,6 +11,7 @@ const migration = (version: number, sql: string, breaking = false): Migration =>
   sql,
 });
 const ONE = migration(1, "create table one (n integer)");
+const withoutWarnings = ({ version, applied }: MigrateResult): Partial<MigrateResult> => ({ version, applied });
 const TWO = migration(2, "create table two (n integer)");
 
 test("files are numbered without a gap and begin with what they are for", () => {
@@ -28,8 +29,8 @@ for (const version of ["embedded", "15"] as const) {
   }, async (t) => {
     const { url } = await freshDatabase(t, { version, migrated: false });
     const names = knownMigrations().map(({ name }) => name);
-    assert.deepEqual(await migrate(url), { version: names.length, applied: names });
-    assert.deepEqual(await migrate(url), { version: names.length, applied: [] });
+    assert.deepEqual(withoutWarnings(await migrate(url)), { version: names.length, applied: names });
+    assert.deepEqual(withoutWarnings(await migrate(url)), { version: names.length, applied: [] });
   });
 }
 
@@ -60,7 +61,7 @@ test("a migration that fails leaves nothing of itself, and those before it stay"
 test("an old program works on a newer schema, unless a change of it is breaking", async (t) => {
   const { url } = await freshDatabase(t, { migrated: false });
   await migrate(url, { migrations: [ONE, TWO], program: "2.0.0" });
-  assert.deepEqual(await migrate(url, { migrations: [ONE] }), { version: 2, applied: [] });
+  assert.deepEqual(withoutWarnings(await migrate(url, { migrations: [ONE] })), { version: 2, applied: [] });
   await migrate(url, { migrations: [ONE, TWO, migration(3, "alter table one drop column n", true)], program: "3.0.0" });
   await assert.rejects(migrate(url, { migrations: [ONE, TWO] }), (error: Error & { code: string }) => {
     assert.equal(error.code, "schema_too_new");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import { checkDatabase } from "../../../db/check.ts";
+import { judge } from "../../../db/check.ts";
 import { migrate } from "../../../db/migrate.ts";
 import { AiravataError, errorLine } from "../../../shared/error/error.ts";
 import { startProxy } from "../../support/postgres/proxy.ts";
@@ -19,26 +19,36 @@ async function refusal(work: Promise<unknown>): Promise<{ code: string; message:
   return { code: error.code, message: error.message };
 }
 
-test("a server that can be used is described", async (t) => {
+test("settings that weaken a promise are named", async (t) => {
   const { url } = await freshDatabase(t);
-  const facts = await checkDatabase(url);
-  assert.ok(facts.versionNumber >= 180_000);
-  assert.match(facts.display, /^airavata@.*:5432\/t/);
-  assert.deepEqual(facts.warnings, [
+  assert.deepEqual((await migrate(url)).warnings, [
     "fsync is off: a power cut can lose acknowledged results",
     "full_page_writes is off: a power cut can damage the database",
   ]);
   const durable = await freshDatabase(t, { durable: true });
-  assert.deepEqual((await checkDatabase(durable.url)).warnings, []);
+  assert.deepEqual((await migrate(durable.url)).warnings, []);
+});
+
+test("a server that is too old, a standby and another encoding are refused", () => {
+  const good = { version: 150_004, replica: false, encoding: "UTF8", fsync: "on", commit: "on", pages: "on" };
+  assert.deepEqual(judge(good, "db"), []);
+  for (const [fields, sentence] of [
+    [{ version: 140_012 }, /is version 14\.12, but 15 or newer is needed: upgrade it$/],
+    [{ replica: true }, /is a read-only standby: set DATABASE_URL to its primary$/],
+    [{ encoding: "LATIN1" }, /encoded in LATIN1, but UTF8 is needed: create it with -E UTF8$/],
+  ] as const) {
+    const refused = { code: "database_unsupported", message: sentence };
+    assert.throws(() => judge({ ...good, ...fields }, "db"), refused);
+  }
 });
 
 test("wrong password, missing role, missing database", async (t) => {
   const { url } = await freshDatabase(t);
   const change = (fields: Partial<URL>): string => Object.assign(new URL(url), fields).toString();
-  const wrong = await refusal(checkDatabase(change({ password: "sesame" })));
+  const wrong = await refusal(migrate(change({ password: "sesame" })));
   assert.equal(wrong.code, "database_refused");
   assert.match(wrong.message, /refuses the password of user "airavata": correct the one in DATABASE_URL/);
-  const missing = await refusal(checkDatabase(change({ pathname: "/nowhere" })));
+  const missing = await refusal(migrate(change({ pathname: "/nowhere" })));
   assert.equal(missing.code, "database_refused");
   assert.match(missing.message, /has no database "nowhere": run createdb -O airavata nowhere there/);
 });
@@ -48,22 +58,22 @@ test("nothing listens, the host is unknown, nothing answers", async (t) => {
   await new Promise<void>((resolve) => closed.listen(0, "127.0.0.1", resolve));
   const { port } = closed.address() as { port: number };
   await new Promise((resolve) => closed.close(resolve));
-  const refused = await refusal(checkDatabase(`postgres://u:sesame@127.0.0.1:${port}/d`));
+  const refused = await refusal(migrate(`postgres://u:sesame@127.0.0.1:${port}/d`));
   assert.equal(refused.code, "database_unavailable");
   assert.equal(
     refused.message,
     `Nothing listens for PostgreSQL at u@127.0.0.1:${port}/d: start it, or correct host and port in DATABASE_URL`,
   );
-  const unknown = await refusal(checkDatabase("postgres://u:sesame@no-such-host.invalid/d"));
+  const unknown = await refusal(migrate("postgres://u:sesame@no-such-host.invalid/d"));
   assert.equal(unknown.code, "database_unavailable");
   assert.match(unknown.message, /^The host "no-such-host\.invalid" of DATABASE_URL is not known here/);
-  const socket = await refusal(checkDatabase("postgres://u:sesame@/d?host=/nonexistent"));
+  const socket = await refusal(migrate("postgres://u:sesame@/d?host=/nonexistent"));
   assert.match(socket.message, /^There is no PostgreSQL socket for u@\/nonexistent:5432\/d/);
   const { url, defer } = await freshDatabase(t);
   const proxy = await startProxy(url);
   defer(() => proxy.close());
   void proxy.swallow();
-  const silent = await refusal(checkDatabase(proxy.url));
+  const silent = await refusal(migrate(proxy.url));
   assert.equal(silent.code, "database_unavailable");
   assert.match(silent.message, /does not answer: check the network/);
 });
