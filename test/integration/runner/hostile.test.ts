@@ -88,6 +88,23 @@ test("lengths that lie, frames out of turn and unknown types are refused with a 
     await throwAt(b, socket, Buffer.concat([hello, head(4 * 1024 * 1024, 32), Buffer.alloc(1000)]));
     await throwAt(b, socket, Buffer.alloc(0));
   }
+  /* A run whose counts promise more or fewer strings, or more limits or key bytes, than there are or may be. */
+  const run = encodeRun(b.request(["/nowhere/true", "a"], { env: ["A=1"] }));
+  for (const [at, change] of [
+    [32, 1],
+    [32, -1],
+    [36, 1],
+    [36, -1],
+    [36, 262_144],
+    [42, 33],
+    [40, 200],
+    [44, 1],
+  ] as const) {
+    const bytes = Buffer.from(run);
+    if (at === 32 || at === 36 || at === 44) bytes.writeUInt32LE(bytes.readUInt32LE(at) + change, at);
+    else bytes.writeUInt16LE(bytes.readUInt16LE(at) + change, at);
+    assert.match(await throwAt(b, "lane-0.sock", Buffer.concat([hello, bytes])), /malformed/, `${at} ${change}`);
+  }
   const lane = frame(Frame.OPEN_LANE, 4);
   lane.writeUInt32LE(LANES_MAX, 8);
   assert.match(await throwAt(b, "supervisor.sock", Buffer.concat([hello, lane])), /may send/);
