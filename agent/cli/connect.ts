@@ -40,7 +40,7 @@ export async function connectConfigured(settings: ClientSettings): Promise<Conne
 }
 
 /** The live stack of the data directory; undefined when there is none. */
-export async function connectLocal(settings: ClientSettings): Promise<Connection | undefined> {
+async function connectLocal(settings: ClientSettings): Promise<Connection | undefined> {
   const stack = await findStack(settings.dataDir);
   if (stack === undefined) return undefined;
   return localConnection(settings, stack.url);

@@ -64,7 +64,7 @@ export async function downloadOutputs(options: DownloadOptions): Promise<Downloa
   return done;
 }
 
-/** The parts of a server's path; undefined when it would lead out of the directory. Exported for its test. */
+/** The parts of a server's path; undefined when it would lead out of the directory. Exported for tests. */
 export function safeParts(path: string): string[] | undefined {
   const parts = path.split("/");
   const bad = parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0"));

@@ -25,7 +25,7 @@ interface FollowOptions {
   find?(): Promise<Client | undefined>;
 }
 
-export function hasEnded(experiment: Experiment): boolean {
+function hasEnded(experiment: Experiment): boolean {
   return experiment.state === "COMPLETED" || experiment.state === "FAILED" || experiment.state === "CANCELED";
 }
 

@@ -43,7 +43,7 @@ export async function runCommandLine(words: string[], environment = process.env)
   }
 }
 
-/** The whole tree. `ended` is told the exit code of the command that ran. */
+/** The whole tree. `ended` is told the exit code of the command that ran. Exported for tests. */
 export function buildProgram(surroundings: Surroundings, ended: (exit: number) => void): Command {
   const { out, err } = surroundings;
   const program = new Command("airavata");

@@ -39,7 +39,7 @@ function readAssets(): RunnerAsset {
   return { bytes: Buffer.from(getAsset("runner")), sha256: getAsset("runner.sha256", "utf8").trim() };
 }
 
-/** Puts the runner into the state directory unless this very one is there. Exported for its test. */
+/** Puts the runner into the state directory unless this very one is there. Exported for tests. */
 export async function extractRunner(stateDir: string, asset: RunnerAsset): Promise<string> {
   if (sha256(asset.bytes) !== asset.sha256) {
     throw new AiravataError(

@@ -71,7 +71,7 @@ export async function readClientSettings(
 }
 
 /** `$XDG_DATA_HOME/airavata`; as root `/var/lib/airavata`, where PostgreSQL's own user can reach it. */
-export function defaultDataDir(environment: NodeJS.ProcessEnv): string {
+function defaultDataDir(environment: NodeJS.ProcessEnv): string {
   if (process.getuid?.() === 0) return "/var/lib/airavata";
   return baseDirectory(environment.XDG_DATA_HOME, ".local/share");
 }

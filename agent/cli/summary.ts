@@ -5,6 +5,7 @@ import { templateTable } from "./command/experiment.ts";
 import { renderFailures } from "./failures.ts";
 import { humanDuration, plural, secondsBetween } from "./format.ts";
 import { type Invocation, printJson } from "./invocation.ts";
+import { outputsText } from "./outputs.ts";
 import { printableLine } from "./terminal.ts";
 
 const STYLES = { COMPLETED: "green", FAILED: "red", CANCELED: "yellow" } as const;
@@ -35,9 +36,5 @@ export async function writeSummary(
   const hasOutputs = final.templates.some(
     (template) => Object.keys(template.outputs).length > 0 && template.tasks.completed > 0,
   );
-  if (hasOutputs) out.write(`\n${outputsLine(final.id, localDataDir)}\n`);
-}
-
-function outputsLine(experiment: number, localDataDir: string | undefined): string {
-  return `Outputs: airavata experiment download ${experiment}${localDataDir === undefined ? "" : ""}`;
+  if (hasOutputs) out.write(`\n${outputsText(final.id, localDataDir)}`);
 }

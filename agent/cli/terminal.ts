@@ -24,11 +24,12 @@ const CODES: Record<Style, [number, number]> = {
   cyan: [36, 39],
 };
 
+/** No colour at all. Exported for tests. */
 export const plain: Paint = (_style, text) => text;
-export const coloured: Paint = (style, text) =>
+const coloured: Paint = (style, text) =>
   text === "" ? "" : `\u001b[${CODES[style][0]}m${text}\u001b[${CODES[style][1]}m`;
 
-/** Colour only where a person looks, never with NO_COLOR (any value but the empty one), never on a dumb terminal. */
+/** Colour only where a person looks, never with NO_COLOR (any value but the empty one), never on a dumb terminal. Exported for tests. */
 export function mayColour(isTerminal: boolean, environment: NodeJS.ProcessEnv): boolean {
   return isTerminal && !environment.NO_COLOR && environment.TERM !== "dumb";
 }

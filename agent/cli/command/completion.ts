@@ -71,7 +71,7 @@ interface Entry {
   options: { word: string; help: string; takesValue: boolean }[];
 }
 
-/** Throws `usage_invalid` for a shell that it does not know. */
+/** Throws `usage_invalid` for a shell that it does not know. Exported for tests. */
 export function completionScript(program: Command, shell: string): string {
   const entries = flatten(program, "");
   if (shell === "bash") return bashScript(entries);

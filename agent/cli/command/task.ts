@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { Attempt } from "../../../shared/api/task.ts";
 import { causeText } from "../failures.ts";
-import { humanBytes, humanDuration, humanTime, secondsBetween } from "../format.ts";
+import { humanBytes, humanDuration, humanTime, plural, secondsBetween } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { taskId, taskName } from "../name.ts";
 import { collectPages } from "../page.ts";
@@ -11,8 +11,9 @@ import { explainTask } from "./explain.ts";
 import { logsCommand } from "./logs.ts";
 import { addCommand, addGroup, type Bind, wholeNumber } from "./tree.ts";
 
-/** More attempts than any retry budget allows are not shown one by one. */
-const ATTEMPTS_SHOWN_MAX = 500;
+/** A person gets the latest ones; programs get what the server gives in one go. */
+const ATTEMPTS_SHOWN = 20;
+const ATTEMPTS_READ_MAX = 5_000;
 
 export function addTaskCommands(program: Command, bind: Bind): void {
   const group = addGroup(program, "task", "look at single tasks (EXPERIMENT/TEMPLATE/INDEX)");
@@ -47,7 +48,7 @@ export function addTaskCommands(program: Command, bind: Bind): void {
     group,
     {
       usage: "cancel <task>",
-      description: "cancel it",
+      description: "cancel one task",
       options: [["--reason <text>", "kept with the decision"]],
       examples: ["task cancel 17/dock/42"],
     },
@@ -61,7 +62,7 @@ async function show(invocation: Invocation): Promise<undefined> {
   const params = { task: taskId(invocation.args[0]) };
   const [task, attempts] = await Promise.all([
     client.call("getTask", { params }),
-    collectPages(ATTEMPTS_SHOWN_MAX, (query) => client.call("listAttempts", { params, query })),
+    collectPages(ATTEMPTS_READ_MAX, (query) => client.call("listAttempts", { params, query })),
   ]);
   if (invocation.json) return printJson(invocation, { ...task, attempts: attempts.items }) as undefined;
   const { out } = invocation;
@@ -99,8 +100,11 @@ async function show(invocation: Invocation): Promise<undefined> {
       align: "right",
     },
   ];
-  out.write(`\n${renderTable(columns, attempts.items, out, "No attempt yet.")}`);
-  for (const { attempt, detail } of attempts.items) {
+  const latest = attempts.items.slice(-ATTEMPTS_SHOWN);
+  const earlier = attempts.items.length - latest.length;
+  out.write(`\n${renderTable(columns, latest, out, "No attempt yet.")}`);
+  if (earlier > 0) out.write(`${plural(earlier, "earlier attempt")}; all of them with --json.\n`);
+  for (const { attempt, detail } of latest) {
     if (detail) out.write(renderFields([[`attempt ${attempt}`, detail]], out));
   }
 }

@@ -12,6 +12,9 @@ interface UnsupportedCommand {
   what: string;
 }
 
+const RESOURCE_VERBS = ["create", "list", "show", "update", "delete", "test", "bind", "unbind", "share", "rotate"];
+
+/** Every such command. Exported for tests. */
 export const UNSUPPORTED: UnsupportedCommand[] = [
   { path: "auth login", what: "log in with an account" },
   { path: "auth logout", what: "end the login" },
@@ -23,9 +26,9 @@ export const UNSUPPORTED: UnsupportedCommand[] = [
   ...family("project", "projects", ["create", "list", "show", "update", "delete"]),
   { path: "project members add", what: "add a member to a project" },
   { path: "project members remove", what: "remove a member from a project" },
-  ...family("compute", "compute resources", ["create", "list", "show", "update", "delete", "test", "bind", "unbind"]),
-  ...family("storage", "storage resources", ["create", "list", "show", "update", "delete", "test", "bind", "unbind"]),
-  ...family("credential", "credentials", ["create", "list", "show", "update", "delete", "share", "rotate"]),
+  ...family("compute", "compute resources", RESOURCE_VERBS),
+  ...family("storage", "storage resources", RESOURCE_VERBS),
+  ...family("credential", "credentials", RESOURCE_VERBS),
   ...family("data", "files of storage resources", ["ls", "put", "get"]),
   ...family("allocation", "allocations", ["list", "show", "cancel"]),
   { path: "experiment derive", what: "make a new experiment from an old one" },
@@ -37,7 +40,7 @@ export const UNSUPPORTED: UnsupportedCommand[] = [
 ];
 
 /** Groups that hold nothing but unsupported commands, with their line in help. */
-export const UNSUPPORTED_GROUPS: Record<string, string> = {
+const UNSUPPORTED_GROUPS: Record<string, string> = {
   user: "user accounts",
   group: "groups of users",
   "group members": "members of a group",
@@ -51,7 +54,7 @@ export const UNSUPPORTED_GROUPS: Record<string, string> = {
 };
 
 /** The refusal of `airavata PATH`. */
-export function unsupportedError(path: string): AiravataError {
+function unsupportedError(path: string): AiravataError {
   return new AiravataError("not_supported_yet", `This version of airavata does not support "airavata ${path}" yet.`, {
     data: { command: path },
   });

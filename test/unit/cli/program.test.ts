@@ -31,8 +31,8 @@ const PROMISED = `
   agent:list,show,drain,update
   allocation:list,show,cancel
   auth:login,logout,status,refresh
-  compute:create,list,show,update,delete,test,bind,unbind
-  storage:create,list,show,update,delete,test,bind,unbind
+  compute:create,list,show,update,delete,test,bind,unbind,share,rotate
+  storage:create,list,show,update,delete,test,bind,unbind,share,rotate
   credential:create,list,show,update,delete,test,bind,unbind,share,rotate
   data:ls,put,get
   enrolment:create,list,revoke
