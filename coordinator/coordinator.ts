@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../db/migrate.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
-import { SYSTEM_ACTOR } from "../shared/model/ids.ts";
+import { type AgentId, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
@@ -37,6 +37,7 @@ export interface Coordinator {
   /** Resolves when this process leads for the first time. */
   leading: Promise<void>;
   createEnrolmentToken(note: string, lifetimeMs: number): Promise<string>;
+  isEnrolled(agent: number, name: string): Promise<boolean>;
   /** Tasks that are not ended; undefined while this process does not lead. */
   unfinished(): number | undefined;
   activity(): { clients: number; lastMono: number };
@@ -104,6 +105,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       createEnrolmentToken: async (note, lifetimeMs) => {
         return (await createEnrolmentToken(enrolment, { note, lifetimeMs, actor: SYSTEM_ACTOR })).token;
       },
+      isEnrolled: async (agent, name) => (await agents.identity(agent as AgentId))?.name === name,
       unfinished: () => {
         if (!dispatcher.leadership().leading) return undefined;
         const { tasks_queued = 0, tasks_waiting = 0, tasks_leased = 0 } = dispatcher.figures();

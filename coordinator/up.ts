@@ -80,6 +80,7 @@ function startAgents(options: UpOptions, coordinator: Coordinator): Promise<Loca
       environment: agentEnvironment(environment),
       log,
       url: coordinator.url,
+      isEnrolled: coordinator.isEnrolled,
       enrolmentToken: () => coordinator.createEnrolmentToken(`local agent ${name}`, ENROLMENT_LIFETIME_MS),
     });
   return Promise.all(Array.from({ length: options.settings.agents }, (_, i) => start(`local-${i + 1}`)));

@@ -4,7 +4,7 @@
  * behind is ended first, and the new one adopts its tasks.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -17,8 +17,10 @@ export interface LocalAgentOptions {
   dataDirectory: string;
   /** The coordinator that it dials. */
   url: string;
-  /** A fresh enrolment token; asked for at every start, because a used one cannot tell whether its trade was finished. */
+  /** A fresh enrolment token, for a start without an identity. */
   enrolmentToken(): Promise<string>;
+  /** Whether the coordinator knows the agent of an identity that is there. */
+  isEnrolled(agent: number, name: string): Promise<boolean>;
   environment: NodeJS.ProcessEnv;
   log: Logger;
 }
@@ -44,8 +46,9 @@ const PROGRAM = fileURLToPath(new URL("../../bin/airavata.ts", import.meta.url))
 export async function startLocalAgent(options: LocalAgentOptions): Promise<LocalAgent> {
   const { name, log } = options;
   const home = join(options.dataDirectory, "agents", name);
-  await mkdir(home, { recursive: true, mode: 0o700 });
   await endLeftBehind(join(home, "agent.json"), log);
+  await setAsideForeign(options, home);
+  await mkdir(home, { recursive: true, mode: 0o700 });
   const stopping = new AbortController();
   let child: ChildProcess | undefined;
   const running = (async () => {
@@ -80,7 +83,7 @@ export async function startLocalAgent(options: LocalAgentOptions): Promise<Local
 }
 
 async function launch(options: LocalAgentOptions, home: string): Promise<ChildProcess> {
-  const token = await options.enrolmentToken();
+  const enrolled = (await identityIn(home)) !== undefined;
   const logFile = join(home, "agent.log");
   const output = await open(logFile, "a", 0o600);
   try {
@@ -94,7 +97,8 @@ async function launch(options: LocalAgentOptions, home: string): Promise<ChildPr
         API_URL: options.url,
         OUTPUT_DIR: join(home, "work"),
         WORKER_ID: options.name,
-        AIRAVATA_ENROLMENT_TOKEN: token,
+        // Its identity holds wherever the coordinator listens this time; a token would make it enrol anew.
+        AIRAVATA_ENROLMENT_TOKEN: enrolled ? undefined : await options.enrolmentToken(),
       },
     });
     await new Promise((resolve, reject) => child.once("spawn", () => resolve(undefined)).once("error", reject));
@@ -103,6 +107,28 @@ async function launch(options: LocalAgentOptions, home: string): Promise<ChildPr
   } finally {
     await output.close();
   }
+}
+
+async function identityIn(home: string): Promise<{ agent: number; name: string } | undefined> {
+  try {
+    return JSON.parse(await readFile(join(home, "work/state/agent.json"), "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * State that another database's coordinator enrolled is moved out of the way whole: its numbers of experiments would be
+ * taken for ours.
+ */
+async function setAsideForeign({ isEnrolled, log }: LocalAgentOptions, home: string): Promise<void> {
+  const identity = await identityIn(home);
+  if (!identity || (await isEnrolled(identity.agent, identity.name))) return;
+  const aside = `${home}.${new Date().toISOString().replace(/[:.]/g, "-")}`;
+  await rename(home, aside);
+  log.warn("the local agent's directory belongs to a database that is gone; it was moved and a new agent enrols", {
+    moved_to: aside,
+  });
 }
 
 function ended(child: ChildProcess): Promise<string> {

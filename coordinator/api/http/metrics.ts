@@ -60,7 +60,11 @@ function taskLines({ work, gauges }: MetricSources): string[] {
   lines.push(`scheduler_leading ${work.leading() ? 1 : 0}`);
   for (const [name, value] of Object.entries({ ...work.dispatch(), ...gauges() })) {
     if (!/^[a-z][a-z0-9_]*$/.test(name) || !Number.isFinite(value)) continue;
-    head(`scheduler_dispatch_${name}`, name.endsWith("_total") ? "counter" : "gauge", "Figure of the dispatcher or of this coordinator.");
+    head(
+      `scheduler_dispatch_${name}`,
+      name.endsWith("_total") ? "counter" : "gauge",
+      "Figure of the dispatcher or of this coordinator.",
+    );
     lines.push(`scheduler_dispatch_${name} ${value}`);
   }
   return lines;

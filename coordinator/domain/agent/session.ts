@@ -9,9 +9,9 @@ import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type ToAgent } from "../../.
 import type { AgentPeer, AgentSession, Dispatcher } from "../../dispatch/contract.ts";
 import { checkHello, type Hello } from "./identity.ts";
 
-export type { AgentPeer, AgentSession };
+export type { AgentSession };
 
-export interface AgentIdentity {
+interface AgentIdentity {
   name: string;
   publicKey: Buffer;
 }

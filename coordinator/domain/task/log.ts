@@ -31,8 +31,8 @@ export interface OpenLog {
 
 /** A log is open once its first bytes are there, or when following has waited for them this long. */
 const OPENING_MS = 250;
-/** A leased attempt that has not begun is looked at again after this. */
-const BEGIN_POLL_MS = 250;
+/** A held attempt whose agent has no more to give is asked again after this. */
+const FOLLOW_POLL_MS = 250;
 
 /**
  * Opens a log: agent and file are known to answer before this resolves. Throws `task_not_found`, `log_not_found`,
@@ -66,24 +66,31 @@ export async function openLog(sources: Sources, files: AgentFiles, request: LogR
   return { attempt, totalBytes: opened?.value?.totalBytes ?? 0, bytes: bytesOf(first, iterator) };
 }
 
-/** Waits for an attempt to begin, then goes on until it is over. */
+/**
+ * Goes on until the attempt is over: an agent that has nothing yet (a lease that waits for its slot) is asked again, and
+ * what it wrote between the last answer and its end is asked for once more.
+ */
 async function* followed(
   files: AgentFiles,
   agent: AgentId,
   read: FileRead,
   isHeld: () => boolean,
 ): AsyncGenerator<FileChunk> {
+  let { offset, limit } = read;
   for (;;) {
-    const waiting = isHeld();
+    const held = isHeld();
     try {
-      yield* files.read(agent, read);
-      return;
+      for await (const chunk of files.read(agent, { ...read, offset, limit })) {
+        offset += chunk.data.length;
+        limit -= chunk.data.length;
+        yield chunk;
+      }
     } catch (error) {
-      // Only the first question can be answered so: a log does not vanish under its reader.
-      const mayBegin = waiting && error instanceof AiravataError && error.code === "log_not_found";
-      if (!mayBegin) throw error;
+      const notYet = held && error instanceof AiravataError && error.code === "log_not_found";
+      if (!notYet) throw error;
     }
-    await delay(BEGIN_POLL_MS, undefined, { signal: read.signal });
+    if (!held || limit === 0) return;
+    await delay(FOLLOW_POLL_MS, undefined, { signal: read.signal });
   }
 }
 
