@@ -11,7 +11,7 @@ import type { UnknownMessage } from "../shared/protocol/codec.ts";
 import type { ToAgent } from "../shared/protocol/messages.ts";
 import type { Clock } from "../shared/time/clock.ts";
 import type { AgentEffect, AgentEvent, Now, UnsignedHello } from "./lease/contract.ts";
-import type { AgentState } from "./lease/state.ts";
+import { type AgentState, isPending } from "./lease/state.ts";
 import { step } from "./lease/step.ts";
 import type { Outbox } from "./report/outbox.ts";
 import { isDiskLow } from "./run/resources.ts";
@@ -228,6 +228,7 @@ export class Shell {
       this.#files = new FileServer(this.#runs, {
         send: (message) => socket.send(message),
         queuedBytes: () => socket.queuedBytes,
+        isPending: (key) => isPending(this.#state, key),
       });
     }, delayMs);
   }

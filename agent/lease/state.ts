@@ -232,3 +232,9 @@ export function createAgentState(options: CoreOptions): AgentState {
     creditDrainingSent: false,
   };
 }
+
+/** Whether an attempt is held and its process has not started yet. */
+export function isPending(state: AgentState, key: string): boolean {
+  const lease = state.leases.get(key);
+  return lease !== undefined && lease.phase <= LeasePhase.RUNNING && lease.startedAtMs === 0;
+}

@@ -29,6 +29,8 @@ type List = Extract<ToAgent, { type: "list" }>;
 export interface FilePort {
   send(message: FromAgent): void;
   queuedBytes(): number;
+  /** True for an attempt that is held and whose process has not started: its log is yet to come. */
+  isPending(key: string): boolean;
 }
 
 /** One session's requests. A new session has a new one of these: request numbers begin again. */
@@ -87,6 +89,7 @@ export class FileServer {
 
   async #read(message: Read, signal: AbortSignal): Promise<void> {
     const { request, file, limit } = message;
+    if (message.follow) await this.#begun(file, signal);
     const { experiment, template } = file;
     const leased = await this.#runs.templates.find(experiment, template);
     if (leased === undefined) throw new Error(`attempt ${attemptKeyText(file)} is not known to this agent`);
@@ -96,6 +99,12 @@ export class FileServer {
     if ("stream" in file) at = await this.#readRunning(message, file, until, signal);
     if (at < 0) return;
     await this.#readFile(request, directory, file, at, until, signal);
+  }
+
+  /** Whoever follows the log of an attempt that waits for its start waits with it. */
+  async #begun(file: FileRequest, signal: AbortSignal): Promise<void> {
+    const key = attemptKeyText(file);
+    while (this.#port.isPending(key)) await pause(FOLLOW_MS, signal);
   }
 
   /**
