@@ -142,7 +142,8 @@ static void drop_queued(struct runner *r, int i) {
 
 static void answer(struct runner *r, struct conn *c, uint32_t request, enum answer what) {
   uint32_t body[2] = {request, what};
-  conn_put(c, FRAME_ANSWER, body, sizeof body, NULL, 0);
+  /* A peer that does not read loses its connection rather than an answer: it asks again on the next one. */
+  if (!conn_put(c, FRAME_ANSWER, body, sizeof body, NULL, 0)) conn_close(c);
   r->tell_at = 0;
 }
 
@@ -225,7 +226,7 @@ static void on_read(struct runner *r, struct conn *c, const struct frame *f) {
     head.total = o->total;
   }
   head.offset = offset;
-  conn_put(c, FRAME_DATA, &head, sizeof head, bytes, n);
+  if (!conn_put(c, FRAME_DATA, &head, sizeof head, bytes, n)) conn_close(c);
   r->tell_at = 0;
 }
 

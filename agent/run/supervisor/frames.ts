@@ -32,6 +32,10 @@ export const Frame = {
 
 export const Answer = { UNKNOWN: 0, RUNNING: 1, REMOVED: 2 } as const;
 
+/** Codes of an error frame that are acted on. */
+export const ERROR_VERSION = 2;
+export const ERROR_BUSY = 3;
+
 /** Role of an agent in a hello. */
 const ROLE_AGENT = 1;
 

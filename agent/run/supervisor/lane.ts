@@ -4,10 +4,12 @@
  * what was sent: a run that it neither holds nor has a record of was never started and is sent again.
  */
 import type { Socket } from "node:net";
+import { AiravataError } from "../../../shared/error/error.ts";
 import type { EndedEvent, HeldRun, OutputWindow, RunEvent } from "./contract.ts";
 import {
   Answer,
   ackFrame,
+  ERROR_BUSY,
   Frame,
   FrameReader,
   helloFrame,
@@ -18,6 +20,11 @@ import {
   recallFrame,
 } from "./frames.ts";
 import { decodeHeld, decodeRecord } from "./record.ts";
+
+const RETRY_FIRST_MS = 20;
+const RETRY_MOST_MS = 2_000;
+/** 20 + 40 + … + 640 ms. */
+const BUSY_TRIES = 6;
 
 /** What a lane needs from its owner. */
 export interface LaneOwner {
@@ -51,6 +58,8 @@ export class Lane {
   #acks: number[] = [];
   #flushing = false;
   #over = false;
+  /** Connections that ended before the runner had told all; the next one waits for 20 ms × 2^n, at most 2 s. */
+  #failures = 0;
   /** Told by the runner during the current opening. */
   #told = new Set<string>();
   /** Held by the runner when this process first came. */
@@ -179,12 +188,29 @@ export class Lane {
 
   #disconnected(socket: Socket): void {
     if (this.#socket !== socket) return;
+    const early = this.#phase === "opening";
     this.#socket = undefined;
     this.#phase = "closed";
     this.#out = [];
     if (this.#over) return;
-    /* Nothing held: the next run opens the lane again. */
-    if (this.#runs.size > 0 || this.#requests.size > 0 || this.#opened !== undefined) this.open().catch(() => {});
+    if (early)
+      setTimeout(() => this.#reopen(), Math.min(RETRY_FIRST_MS * 2 ** this.#failures++, RETRY_MOST_MS)).unref();
+    else this.#reopen();
+  }
+
+  /** With nothing held there is no hurry: the next run opens the lane again. */
+  #reopen(): void {
+    const needed = this.#runs.size + this.#requests.size + this.#acks.length > 0 || this.#opened !== undefined;
+    if (needed && !this.#over && this.#phase === "closed") this.open().catch(() => {});
+  }
+
+  #onRefused(code: number, sentence: string): void {
+    this.#owner.trouble(this.number, sentence);
+    /* An agent that was killed is gone by now. A living one keeps its lanes: then this directory is not for us. */
+    if (code === ERROR_BUSY && !this.#owner.settled && this.#failures >= BUSY_TRIES) {
+      this.#over = true;
+      this.#abandon(new AiravataError("state_directory_in_use", sentence));
+    }
   }
 
   #onFrame(type: number, buffer: Buffer, from: number, to: number): void {
@@ -212,7 +238,7 @@ export class Lane {
         this.#onReady();
         return;
       case Frame.ERROR:
-        this.#owner.trouble(this.number, buffer.toString("utf8", from + 4, to));
+        this.#onRefused(buffer.readUInt32LE(from), buffer.toString("utf8", from + 4, to));
         return;
       default:
         return;
@@ -244,6 +270,7 @@ export class Lane {
 
   #onReady(): void {
     this.#phase = "ready";
+    this.#failures = 0;
     this.#owner.trouble(this.number, null);
     for (const [key, bytes] of this.#runs) {
       if (this.#told.has(key)) continue;

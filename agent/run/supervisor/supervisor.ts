@@ -6,7 +6,16 @@ import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { EndedEvent, OutputWindow, RunEvent, RunRequest, Supervisor, SupervisorOptions } from "./contract.ts";
-import { Frame, FrameReader, frame, helloFrame, LANES_MAX, openLaneFrame } from "./frames.ts";
+import {
+  ERROR_BUSY,
+  ERROR_VERSION,
+  Frame,
+  FrameReader,
+  frame,
+  helloFrame,
+  LANES_MAX,
+  openLaneFrame,
+} from "./frames.ts";
 import { Lane, type LaneOwner } from "./lane.ts";
 import { connectIn, reachSupervisor } from "./launch.ts";
 import { encodeRun, invalid } from "./request.ts";
@@ -249,9 +258,6 @@ class Client implements Supervisor, LaneOwner {
     }
   }
 }
-
-const ERROR_VERSION = 2;
-const ERROR_BUSY = 3;
 
 function refusal(stateDir: string, code: number, sentence: string): AiravataError {
   if (code === ERROR_BUSY) return new AiravataError("state_directory_in_use", sentence, { data: { stateDir } });

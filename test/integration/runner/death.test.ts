@@ -202,6 +202,22 @@ test("a second agent is refused with a sentence that names the first", async (t)
   assert.equal((await b.shell("exit 0")).exitCode, 0);
 });
 
+test("a second agent that comes while the supervisor is dead gives way: the lanes are still the first one's", async (t) => {
+  const b = bench(t);
+  await b.open();
+  const key = b.start("echo $$ > pid1; while [ ! -e go ]; do sleep 0.01; done; exit 2");
+  await b.number("pid1");
+  const second = new Bench();
+  Object.assign(second, { stateDir: b.stateDir });
+  t.after(() => second.dispose());
+  /* Whichever of the two reaches the new supervisor first: the first agent has its task in the end. */
+  process.kill(b.supervisorPid(), "SIGKILL");
+  await assert.rejects(second.open(), { code: "state_directory_in_use" });
+  writeFileSync(b.file("go"), "");
+  assert.equal((await b.end(key)).exitCode, 2);
+  assert.equal((await b.shell("exit 3", { lane: 1 })).exitCode, 3);
+});
+
 test("a torn record is dropped, what is before it stays, and the file does not grow without bound", async (t) => {
   const b = bench(t);
   await b.open(1);
