@@ -56,7 +56,7 @@ trap 'exit 143' TERM
 if ! installed && ! installed_by_hand; then
   echo "Installing dependencies (once; about half a minute) ..." >&2
   rm -f "$stamp"
-  npm ci --ignore-scripts --include=dev --include=optional --no-audit --no-fund --loglevel=error >&2
+  npm ci --ignore-scripts --include=dev --include=optional --no-audit --no-fund --no-update-notifier --loglevel=error >&2
 fi
 link_postgres
 printf '%s\n' "$wanted" >"$stamp"
