@@ -16,7 +16,8 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
   if (isExempt(host, portOf(url), variable(env, "no_proxy") ?? "")) return undefined;
   const text = variable(env, secure ? "https_proxy" : "http_proxy") ?? variable(env, "all_proxy");
   if (text === undefined) return undefined;
-  const proxy = URL.canParse(text) ? new URL(text) : new URL(`http://${text}`);
+  // `proxy:3128` would be read as a URL of the scheme "proxy".
+  const proxy = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
   if (proxy.protocol === "http:") return proxy;
   const sentence = `the proxy ${proxy.protocol}//${proxy.host} cannot be used: only http:// proxies are; unset it or set NO_PROXY=${host}`;
   throw new AiravataError("setting_invalid", sentence);
