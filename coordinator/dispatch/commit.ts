@@ -16,7 +16,7 @@ import { letGo } from "./floor/hold.ts";
 import { restoreExperiment } from "./floor/restore.ts";
 import { leaseGroup } from "./lease-message.ts";
 import { foldBatch } from "./ledger/fold.ts";
-import { type ExperimentLedger, idempotencyKey, type TemplateLedger } from "./ledger/ledger.ts";
+import { type ExperimentLedger, idempotencyKey, isMarked, RETRIED, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 import { giveBack, sendCancels } from "./sessions.ts";
 
@@ -35,7 +35,7 @@ export function onCommitted(core: Core, seq: number, now: Now, effects: Effect[]
   // Ended attempts let go first: a task that was requeued is free only then.
   for (const held of cut.ended) letGo(core, held);
   for (const [template, index] of queued) {
-    backOff(core, template, index, now);
+    backOff(core, template, index, now, isMarked(template, index, RETRIED));
   }
   deliverLeases(core, cut, now, effects);
   for (const ack of cut.acks) effects.push(ackEffect(ack));

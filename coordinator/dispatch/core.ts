@@ -139,6 +139,8 @@ export interface Core {
   experimentLast: number;
   epochLast: number;
   leadUntilMono: number;
+  /** Until then agents may go on with attempts that a former reign took for lost and allowed them to keep. */
+  formerUntilMono: number;
   lastTickMono: number;
   figures: Figures;
 }
@@ -173,6 +175,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     experimentLast: ledger.experimentMax,
     epochLast: config.term * EPOCHS_PER_TERM,
     leadUntilMono,
+    formerUntilMono: now.mono + graceAfterTakeoverMs(config),
     lastTickMono: now.mono,
     figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
   };

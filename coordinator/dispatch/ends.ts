@@ -13,8 +13,9 @@ import { letGo, offerAgain } from "./floor/hold.ts";
 import {
   CANCELING,
   isMarked,
+  NOT_HELD,
   REPORTED,
-  RETRIED,
+  SETTLED,
   setState,
   stateOf,
   type TemplateLedger,
@@ -127,8 +128,9 @@ function judge(core: Core, template: TemplateLedger, index: number, attempt: num
   }
   if (isMarked(template, index, REPORTED)) return { answer: "duplicate" };
   if (held?.ending) return { answer: held.reported ? "duplicate" : "later" };
-  if (isMarked(template, index, RETRIED)) {
-    const message = `attempt ${attempt} of task ${name} was given up when the task was retried`;
+  if (isMarked(template, index, SETTLED)) {
+    const why = isMarked(template, index, NOT_HELD) ? "because its agent did not have it" : "when the task was retried";
+    const message = `attempt ${attempt} of task ${name} was given up ${why}`;
     return { answer: "refuse", code: "attempt_superseded", message };
   }
   if (state !== TaskState.QUEUED && state !== TaskState.LEASED) {

@@ -10,7 +10,7 @@ import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
 import { decideEnd } from "./ends.ts";
 import { gatherEnd, putOff } from "./floor/gather.ts";
 import { floorOf, hold, letGo, offerAgain, recharge } from "./floor/hold.ts";
-import { CANCELING, isMarked, REPORTED, RETRIED, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
+import { CANCELING, isMarked, SETTLED, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 
 type Hello = Extract<FromAgent, { type: "hello" }>;
@@ -116,7 +116,7 @@ function stillHeld(
     if (known.ending && known.ghost && !floor.held.has(known)) return undefined;
     return known;
   }
-  if (state !== TaskState.QUEUED || isMarked(template, index, REPORTED | RETRIED)) return undefined;
+  if (state !== TaskState.QUEUED || isMarked(template, index, SETTLED)) return undefined;
   const ghost: Held = {
     template,
     index,

@@ -3,6 +3,7 @@
  * which everything fails all the time never comes far enough to show the rare mistakes.
  */
 import type { Host } from "./agent/host.ts";
+import type { TaskManner } from "./agent/runners.ts";
 import type { Client } from "./client/client.ts";
 import type { Postgres } from "./database/postgres.ts";
 import type { Dispatcher } from "./dispatcher/dispatcher.ts";
@@ -16,6 +17,7 @@ export interface Scene {
   dispatchers: Dispatcher[];
   hosts: Host[];
   client: Client;
+  manner: TaskManner;
 }
 
 type Fault = (scene: Scene) => void;
@@ -94,7 +96,7 @@ export function planChaos(scene: Scene, untilMs: number): void {
   const { world } = scene;
   const { random } = world;
   const names = Object.keys(FAULTS).filter(() => random.chance(0.4));
-  const periodMs = random.between(500, 4_000);
+  const periodMs = random.between(300, 3_000);
   world.trace("chaos", () => `every ${Math.round(periodMs)} ms: ${names.join(", ") || "nothing"}`);
   const next = (): void => {
     world.after(random.between(0, 2 * periodMs), () => {

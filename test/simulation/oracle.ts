@@ -11,7 +11,7 @@ import type { AttemptKey } from "../../shared/model/ids.ts";
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup } from "../../shared/protocol/messages.ts";
 import { differenceOf, recountDifference } from "./database/compare.ts";
-import type { Durable } from "./database/durable.ts";
+import { type Durable, TIMELINE } from "./database/durable.ts";
 import type { World } from "./engine/world.ts";
 
 /** What the oracle must know of an agent. */
@@ -41,7 +41,6 @@ export class Oracle {
   private readonly world: World;
   private readonly books = new Map<string, TaskBooks>();
   private readonly reasons = new Set<string>();
-  private term = 0;
 
   constructor(world: World) {
     this.world = world;
@@ -165,12 +164,10 @@ export class Oracle {
     }
   }
 
-  /** A new dispatcher has loaded. */
-  loaded(ledger: Ledger, term: number): void {
+  /** What a dispatcher is about to load, seen at the moment at which the database reads it. */
+  loads(durable: Durable, term: number): void {
     this.figures.takeovers++;
-    if (term <= this.term) this.world.fail("one dispatcher", `term ${term} begins after term ${this.term}`);
-    this.term = term;
-    const difference = differenceOf(this.ledger, ledger);
+    const difference = this.differenceFrom(durable, durable.checkpointSeqs().at(-1) ?? 0);
     if (difference !== null) this.world.fail("replay equals live", `loaded by term ${term}: ${difference}`);
   }
 
@@ -283,10 +280,17 @@ export class Oracle {
 
   /** The journal, folded once more from the beginning, or from any checkpoint. */
   replay(durable: Durable): void {
-    const seqs = durable.checkpointSeqs();
-    for (const seq of [0, this.world.random.pick(seqs)]) {
-      const difference = differenceOf(this.ledger, ledgerFrom(durable.load(this.term + 1, 1, seq)));
+    for (const seq of [0, this.world.random.pick(durable.checkpointSeqs())]) {
+      const difference = this.differenceFrom(durable, seq);
       if (difference !== null) this.world.fail("replay equals live", `from the checkpoint of ${seq}: ${difference}`);
+    }
+  }
+
+  private differenceFrom(durable: Durable, seq: number): string | null {
+    try {
+      return differenceOf(this.ledger, ledgerFrom(durable.load(0, TIMELINE, seq)));
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
     }
   }
 

@@ -56,7 +56,7 @@ function play(world: World, oracle: Oracle, bug: Bug | undefined): void {
     return new Dispatcher({ world, oracle, database, network, ttlMs, mutations }, i + 1);
   });
   const manner = {
-    durationMs: [5, random.pick([50, 500, 3_000])] as const,
+    durationMsMax: random.pick([50, 500, 3_000, 6_000]),
     failing: random.pick([0, 0.05, 0.3]),
     diskFailing: random.pick([0, 0, 0.05]),
   };
@@ -68,11 +68,11 @@ function play(world: World, oracle: Oracle, bug: Bug | undefined): void {
   });
   oracle.agents = hosts;
   const client = new Client(world, oracle, dispatchers);
-  const scene: Scene = { world, network, database, dispatchers, hosts, client };
+  const scene: Scene = { world, network, database, dispatchers, hosts, client, manner };
 
-  const submits = 2 + random.below(5);
+  const submits = 3 + random.below(9);
   for (let i = 0; i < submits; i++) world.after(random.between(0, CHAOS_MS * 0.7), () => client.submit());
-  const decisions = random.below(8);
+  const decisions = random.below(16);
   for (let i = 0; i < decisions; i++) world.after(random.between(1_000, CHAOS_MS), () => client.decide());
   planChaos(scene, CHAOS_MS);
 
@@ -84,8 +84,10 @@ function play(world: World, oracle: Oracle, bug: Bug | undefined): void {
 }
 
 /** No new faults, no network that loses; what is down comes up, what was paused or drained is asked to go on. */
-function heal({ world, database, dispatchers, hosts, client }: Scene): void {
+function heal({ world, database, dispatchers, hosts, client, manner }: Scene): void {
   database.answersToLose = 0;
+  // However much is left, one agent must get through it in time.
+  manner.durationMsMax = 50;
   const again = (): void => {
     for (const dispatcher of dispatchers) dispatcher.start();
     for (const host of hosts) host.start();

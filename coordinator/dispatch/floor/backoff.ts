@@ -4,7 +4,7 @@
  */
 import { BACKOFF_BASE_MS, BACKOFF_CAP_MS } from "../../../shared/model/constants.ts";
 import type { Core } from "../core.ts";
-import type { TemplateLedger } from "../ledger/ledger.ts";
+import { isMarked, NOT_HELD, REPORTED, type TemplateLedger } from "../ledger/ledger.ts";
 import type { Now } from "../ports.ts";
 import { offerAgain } from "./hold.ts";
 
@@ -14,10 +14,14 @@ export function backoffMs(tried: number, random: () => number): number {
   return Math.round(full * (0.5 + random() / 2));
 }
 
-/** Takes a QUEUED task out of reach until its time, or offers it at once when that has come. */
-export function backOff(core: Core, template: TemplateLedger, index: number, now: Now): void {
+/**
+ * Takes a QUEUED task out of reach until its time, or offers it at once when that has come. `former`: its latest attempt
+ * was lost in a former reign, or may have been, and must have lost its agent's trust before the next one is given.
+ */
+export function backOff(core: Core, template: TemplateLedger, index: number, now: Now, former: boolean): void {
   const notBefore = template.notBefore.get(index);
-  const delay = notBefore === undefined ? 0 : Math.min(notBefore - now.wall, BACKOFF_CAP_MS);
+  let delay = notBefore === undefined ? 0 : Math.min(notBefore - now.wall, BACKOFF_CAP_MS);
+  if (former && mayBeHeld(template, index)) delay = Math.max(delay, core.formerUntilMono - now.mono);
   if (delay <= 0) {
     core.backing.delete(template.base + index);
     offerAgain(core, template, index);
@@ -26,6 +30,14 @@ export function backOff(core: Core, template: TemplateLedger, index: number, now
   const dueMono = now.mono + delay;
   core.backing.set(template.base + index, dueMono);
   core.due.push({ dueMono, template, index });
+}
+
+/**
+ * Whether an agent may still trust the latest attempt although the journal takes it for lost: it came back to a former
+ * reign and was allowed to go on, of which nothing was written. Its session with that reign ends by `formerUntilMono`.
+ */
+export function mayBeHeld(template: TemplateLedger, index: number): boolean {
+  return (template.attempts[index] as number) > 0 && !isMarked(template, index, REPORTED | NOT_HELD);
 }
 
 /** Offers every task whose time has come. */

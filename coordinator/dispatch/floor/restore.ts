@@ -6,12 +6,24 @@ import { TaskState } from "../../../shared/model/states.ts";
 import { type Core, graceAfterTakeoverMs } from "../core.ts";
 import { type ExperimentLedger, type OpenLease, stateOf, type TemplateLedger } from "../ledger/ledger.ts";
 import type { Now } from "../ports.ts";
-import { backOff } from "./backoff.ts";
+import { backOff, mayBeHeld } from "./backoff.ts";
 import { floorOf, hold } from "./hold.ts";
 
 /** Builds queues and held tasks for everything in the ledger. */
 export function restoreFloor(core: Core, now: Now): void {
-  for (const experiment of core.ledger.experiments.values()) restoreExperiment(core, experiment, now);
+  for (const experiment of core.ledger.experiments.values()) {
+    restoreExperiment(core, experiment, now);
+    for (const template of experiment.templates) guardHeld(core, template, now);
+  }
+}
+
+/** Nobody gets a task that its last agent may still run with the leave of a former reign. */
+function guardHeld(core: Core, template: TemplateLedger, now: Now): void {
+  if (template.counts[TaskState.QUEUED] === 0) return;
+  for (let index = 0; index < template.count; index++) {
+    if (stateOf(template, index) !== TaskState.QUEUED || !mayBeHeld(template, index)) continue;
+    backOff(core, template, index, now, true);
+  }
 }
 
 /** The same for one experiment that came (back) into memory. */
@@ -21,7 +33,7 @@ export function restoreExperiment(core: Core, experiment: ExperimentLedger, now:
     for (const [index, lease] of template.leases) restoreLease(core, template, index, lease, now);
     if (template.counts[TaskState.QUEUED] === 0) continue;
     for (const index of template.notBefore.keys()) {
-      if (stateOf(template, index) === TaskState.QUEUED) backOff(core, template, index, now);
+      if (stateOf(template, index) === TaskState.QUEUED) backOff(core, template, index, now, false);
     }
     core.classes.offerRange(template, 0);
   }

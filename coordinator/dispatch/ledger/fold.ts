@@ -17,8 +17,9 @@ import {
   isMarked,
   type Ledger,
   mark,
+  NOT_HELD,
   REPORTED,
-  RETRIED,
+  SETTLED,
   setState,
   stateOf,
   type TemplateLedger,
@@ -112,13 +113,15 @@ function foldEnd(experiment: ExperimentLedger, record: EndRecord, ready: Ready):
     if (state === TaskState.LEASED) template.leases.delete(index);
     if (record.dispositions[i] === Disposition.FINAL) foldFinal(template, index, record.outcomes[i] as Outcome, ready);
     else foldRequeue(template, index, state, record.notBeforeMs[i] as number, ready);
-    if (isReported(record.blames[i] as Blame)) mark(template, index, REPORTED);
+    const settled = settledBy(record.blames[i] as Blame);
+    if (settled !== 0) mark(template, index, settled);
   }
 }
 
-/** Whether the agent itself said how the attempt ended; otherwise its own report may still come. */
-function isReported(blame: Blame): boolean {
-  return blame !== Blame.AGENT_LOST && blame !== Blame.NOT_HELD;
+/** What an end says about further reports of its attempt; after a loss its own may still come. */
+function settledBy(blame: Blame): number {
+  if (blame === Blame.AGENT_LOST) return 0;
+  return blame === Blame.NOT_HELD ? NOT_HELD : REPORTED;
 }
 
 function checkEnd(template: TemplateLedger, index: number, attempt: number, state: TaskState): void {
@@ -131,7 +134,7 @@ function checkEnd(template: TemplateLedger, index: number, attempt: number, stat
   if (isFinal(state) || state === TaskState.WAITING) {
     throw new BrokenInvariant(`a second end of ${taskName(template, index)}, which is ${TASK_STATE_NAMES[state]}`);
   }
-  if (isMarked(template, index, REPORTED | RETRIED)) {
+  if (isMarked(template, index, SETTLED)) {
     throw new BrokenInvariant(`a second end of attempt ${attempt} of ${taskName(template, index)}`);
   }
 }

@@ -18,7 +18,7 @@ export class BrokenInvariant extends Error {
   override name = "BrokenInvariant";
 }
 
-/** One byte per task: the state in the low three bits, and four marks. */
+/** One byte per task: the state in the low three bits, and five marks. */
 const STATE_MASK = 7;
 /** A LEASED task that was canceled: whatever its attempt comes to, it is not queued again. */
 export const CANCELING = 8;
@@ -28,8 +28,12 @@ export const BECAUSE = 16;
 export const REPORTED = 32;
 /** A person retried the task after its latest attempt: what that attempt still reports does not count any more. */
 export const RETRIED = 64;
+/** The agent of the latest attempt said that it does not have it: no report of it can come. */
+export const NOT_HELD = 128;
 /** Marks that are about the latest attempt: they stay until the next one is given. */
-const ATTEMPT_MARKS = REPORTED | RETRIED;
+const ATTEMPT_MARKS = REPORTED | RETRIED | NOT_HELD;
+/** With one of these nothing that the latest attempt may still report counts as a new end. */
+export const SETTLED = ATTEMPT_MARKS;
 
 /** One task of a template as a number that is unique in this process: `base + index`, index below 2^24. */
 const TEMPLATE_SPAN = 2 ** 24;

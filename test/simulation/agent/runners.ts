@@ -9,6 +9,8 @@ import { Blame, Outcome } from "../../../shared/model/attempt.ts";
 import type { Requirement } from "../../../shared/model/requirement.ts";
 import type { World } from "../engine/world.ts";
 
+const DURATION_MS_MIN = 5;
+
 interface Run {
   readonly adopted: AdoptedAttempt;
   state: "queued" | "running" | "exited";
@@ -25,7 +27,7 @@ export interface RunnerListener {
 
 /** How the tasks of one simulation behave. */
 export interface TaskManner {
-  durationMs: readonly [number, number];
+  durationMsMax: number;
   failing: number;
   diskFailing: number;
 }
@@ -62,7 +64,7 @@ export class Runners {
     run.state = "running";
     run.adopted.startedAtMs = this.wall();
     this.listener?.started(run.adopted.key, run.adopted.startedAtMs);
-    this.world.after(this.world.random.between(...this.manner.durationMs), () => this.exit(run));
+    this.world.after(this.world.random.between(DURATION_MS_MIN, this.manner.durationMsMax), () => this.exit(run));
   }
 
   private exit(run: Run): void {

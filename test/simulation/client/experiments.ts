@@ -12,7 +12,7 @@ export function randomExperiment(random: Random): ExperimentDefinition {
     ...rest,
   });
   const shapes: (() => TemplatePart[])[] = [
-    () => [part({ count: count * 3 })],
+    () => [part({ count: count * 4 })],
     () => [part({ count }), part({ count, foreach: [0] }), part({ needs: [1] })],
     () => [part({ count }), part({ count: 2, needs: [0] })],
     () => [part({ needs: [1, 2] }), part({ count }), part({ count, foreach: [1] })],

@@ -6,6 +6,9 @@ import type { Batch } from "../../../coordinator/dispatch/batch.ts";
 import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
 import type { EncodedCheckpoint, EncodedChunk, EncodedExperiment } from "../../../coordinator/dispatch/ports.ts";
 
+/** No backup is restored in the simulation. */
+export const TIMELINE = 1;
+
 export class Durable {
   /** `batches[i]` has seq `i + 1`. */
   readonly batches: Batch[] = [];

@@ -10,7 +10,7 @@ import { LEADERSHIP_LEASE_MS } from "../../../shared/model/constants.ts";
 import type { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
 import type { Oracle } from "../oracle.ts";
-import { Durable } from "./durable.ts";
+import { Durable, TIMELINE } from "./durable.ts";
 import { AdvisoryLock, type Holder } from "./locks.ts";
 
 /** Deliberate bugs of the journal's guard. */
@@ -21,9 +21,9 @@ export interface DatabaseBugs {
   termCheckWithoutLock: boolean;
 }
 
-export const TIMELINE = 1;
 const LATENCY_MS = [0.1, 2] as const;
-const COMMIT_MS = [0.3, 6] as const;
+/** Disks of different worlds, from an NVMe drive to a shared one; one commit in twenty takes ten times as long. */
+const COMMIT_MS_MAX = [3, 30, 150] as const;
 
 export type Answer<T> = { value: T } | { deposed: string } | { error: string };
 
@@ -34,6 +34,11 @@ export class Backend {
   alive = true;
   /** Its client is gone: it ends after what it is doing. */
   closing = false;
+  /** When the last request arrives: order is kept. */
+  arrivesMs = 0;
+  /** Requests that wait for the one it serves. */
+  readonly queue: (() => void)[] = [];
+  busy = false;
   /** The transaction under way. */
   transaction: (Holder & { committing: boolean }) | null = null;
   /** Told when the client learns that it is gone. */
@@ -62,6 +67,8 @@ export class Postgres {
   private readonly oracle: Oracle;
   private readonly bugs: DatabaseBugs;
   private readonly lock = new AdvisoryLock();
+  /** Of the leadership row: renewals, takeovers and resignations wait for each other. */
+  private readonly rowLock = new AdvisoryLock();
   private backends: Backend[] = [];
   private readonly cuts = new Map<Process, number>();
   private waiting: [client: Process, arrive: () => void][] = [];
@@ -69,8 +76,10 @@ export class Postgres {
   private slowUntilMs = 0;
   /** COMMITs whose answer is going to be lost. */
   answersToLose = 0;
+  private readonly commitMsMax: number;
 
   constructor(world: World, oracle: Oracle, bugs: DatabaseBugs) {
+    this.commitMsMax = world.random.pick(COMMIT_MS_MAX);
     this.world = world;
     this.oracle = oracle;
     this.bugs = bugs;
@@ -119,7 +128,6 @@ export class Postgres {
         backend.transaction = null;
         this.lock.release(transaction);
         reply(result);
-        if (backend.closing) this.terminate(backend);
       };
       const locked = (): void => {
         if (transaction.aborted) return;
@@ -146,17 +154,19 @@ export class Postgres {
       }
       const holder = { aborted: false, committing: false };
       backend.transaction = holder;
-      const locked = (): void => {
-        if (holder.aborted) return;
+      const update = (): void => {
+        const startedMs = this.world.nowMs;
+        const vacant = this.isVacant();
         this.world.after(this.commitMs(), () => {
           if (holder.aborted) return;
           backend.transaction = null;
-          const vacant = this.isVacant() && backend.alive;
-          if (vacant) this.takeOver(backend);
+          if (vacant) this.takeOver(backend, startedMs);
+          this.rowLock.release(holder);
           this.lock.release(holder);
           reply({ value: vacant ? this.row.term : null });
         });
       };
+      const locked = (): void => this.rowLock.acquire(holder, true, update);
       if (this.bugs.termCheckWithoutLock) {
         locked();
         return;
@@ -172,77 +182,127 @@ export class Postgres {
     return handedOver || !backend?.alive || expiresMs <= this.world.nowMs;
   }
 
-  private takeOver(backend: Backend): void {
+  private takeOver(backend: Backend, startedMs: number): void {
     this.row.term++;
     this.row.backend = backend;
-    this.row.expiresMs = this.world.nowMs + LEADERSHIP_LEASE_MS;
+    this.row.expiresMs = startedMs + LEADERSHIP_LEASE_MS;
     this.row.handedOver = false;
     this.world.trace("postgres", () => `${backend.client.name} takes term ${this.row.term} at ${this.durable.seq}`);
   }
 
   renew(backend: Backend, term: number, answer: (result: Answer<null>) => void): void {
     this.request(backend, answer, (reply) => {
-      if (this.row.term !== term || this.row.handedOver)
-        reply({ deposed: `term ${this.row.term} reigns, not ${term}` });
-      else {
-        this.row.expiresMs = this.world.nowMs + LEADERSHIP_LEASE_MS;
-        reply({ value: null });
-      }
+      this.updateRow(backend, () => {
+        const startedMs = this.world.nowMs;
+        if (this.row.term !== term || this.row.handedOver) {
+          return () => reply({ deposed: `term ${this.row.term} reigns, not ${term}` });
+        }
+        return () => {
+          this.row.expiresMs = startedMs + LEADERSHIP_LEASE_MS;
+          reply({ value: null });
+        };
+      });
     });
   }
 
   resign(backend: Backend, term: number): void {
-    this.request(
+    this.request<null>(
       backend,
       () => {},
-      () => {
-        if (this.row.term === term) this.row.handedOver = true;
+      (reply) => {
+        this.updateRow(backend, () => () => {
+          if (this.row.term === term) this.row.handedOver = true;
+          reply({ value: null });
+        });
       },
     );
   }
 
+  /** A transaction on the leadership row alone: `begin` under its lock, what that returns at the commit. */
+  private updateRow(backend: Backend, begin: () => () => void): void {
+    const transaction = { aborted: false, committing: false };
+    backend.transaction = transaction;
+    this.rowLock.acquire(transaction, true, () => {
+      transaction.committing = true;
+      const commit = begin();
+      this.world.after(this.commitMs(), () => {
+        if (transaction.aborted) return;
+        backend.transaction = null;
+        this.rowLock.release(transaction);
+        commit();
+      });
+    });
+  }
+
   load(backend: Backend, term: number, answer: (result: Answer<LoadedState>) => void): void {
-    this.request(backend, answer, (reply) => reply({ value: this.durable.load(term, TIMELINE) }));
+    this.request(backend, answer, (reply) => {
+      this.oracle.loads(this.durable, term);
+      reply({ value: this.durable.load(term, TIMELINE) });
+    });
   }
 
   history(backend: Backend, experiment: number, answer: (result: Answer<LoadedState>) => void): void {
     this.request(backend, answer, (reply) => reply({ value: this.durable.history(experiment, TIMELINE) }));
   }
 
+  /** Brings a request to its backend, which serves one at a time, and the answer back. */
   private request<T>(
     backend: Backend,
     answer: (result: Answer<T>) => void,
     serve: (reply: (result: Answer<T>) => void) => void,
   ): void {
-    const { client } = backend;
-    const receive = (result: Answer<T>): void => {
-      if (backend.pending.delete(fail)) answer(result);
-    };
     const fail = (error: { error: string }): void => answer(error);
     backend.pending.add(fail);
     const reply = (result: Answer<T>): void => {
-      if (this.answersToLose > 0 && backend.alive && !backend.closing) {
-        this.answersToLose--;
-        this.world.trace("postgres", () => `an answer to ${client.name} is lost`);
-        this.terminate(backend);
-        return;
-      }
-      this.carry(client, () => backend.deliver(() => receive(result)));
+      this.answer(backend, () => {
+        if (backend.pending.delete(fail)) answer(result);
+      });
+      backend.busy = false;
+      this.serveNext(backend);
     };
-    this.carry(client, () => {
-      if (backend.alive && this.world.nowMs >= this.downUntilMs) serve(reply);
+    this.carryIn(backend, () => {
+      backend.queue.push(() => serve(reply));
+      this.serveNext(backend);
     });
   }
 
-  private carry(client: Process, arrive: () => void): void {
-    if (this.isCut(client)) this.waiting.push([client, arrive]);
+  private serveNext(backend: Backend): void {
+    if (backend.busy || !backend.alive) return;
+    const serve = backend.queue.shift();
+    if (serve) {
+      backend.busy = true;
+      serve();
+    } else if (backend.closing) this.terminate(backend);
+  }
+
+  private answer(backend: Backend, receive: () => void): void {
+    if (this.answersToLose > 0 && backend.alive && !backend.closing) {
+      this.answersToLose--;
+      this.world.trace("postgres", () => `an answer to ${backend.client.name} is lost`);
+      this.terminate(backend);
+    } else this.carryOut(backend.client, () => backend.deliver(receive));
+  }
+
+  /** To the server, in order; what a client sent before it died or closed arrives nevertheless. */
+  private carryIn(backend: Backend, arrive: () => void): void {
+    const { world } = this;
+    if (this.isCut(backend.client)) {
+      this.waiting.push([backend.client, () => this.carryIn(backend, arrive)]);
+      return;
+    }
+    backend.arrivesMs = Math.max(backend.arrivesMs, world.nowMs + world.random.between(...LATENCY_MS));
+    world.after(backend.arrivesMs - world.nowMs, arrive);
+  }
+
+  private carryOut(client: Process, arrive: () => void): void {
+    if (this.isCut(client)) this.waiting.push([client, () => this.carryOut(client, arrive)]);
     else this.world.after(this.world.random.between(...LATENCY_MS), arrive);
   }
 
   private commitMs(): number {
     const { random, nowMs } = this.world;
-    if (nowMs >= this.slowUntilMs) return random.between(...COMMIT_MS);
-    return random.between(200, Math.max(200, this.slowUntilMs - nowMs));
+    if (nowMs < this.slowUntilMs) return random.between(200, Math.max(200, this.slowUntilMs - nowMs));
+    return random.between(this.commitMsMax / 10, this.commitMsMax) * (random.chance(0.05) ? 10 : 1);
   }
 
   /** Ends a backend. What is already being committed may become durable nevertheless, its lock kept until then. */
@@ -253,11 +313,12 @@ export class Postgres {
     // While it commits it does not look for interrupts.
     if (transaction && !(transaction.committing && mayCommit && this.world.random.chance(0.5))) {
       transaction.aborted = true;
+      this.rowLock.release(transaction);
       this.lock.release(transaction);
     }
     const errors = [...backend.pending];
     backend.pending.clear();
-    this.carry(client, () =>
+    this.carryOut(client, () =>
       backend.deliver(() => {
         for (const fail of errors) fail({ error: "the connection was closed" });
         backend.broken();
@@ -265,11 +326,13 @@ export class Postgres {
     );
   }
 
-  /** Closed by its client. */
+  /** Closed by its client: seen after what was sent before, and ended after what it is doing. */
   close(backend: Backend): void {
     backend.pending.clear();
-    backend.closing = true;
-    if (!backend.transaction?.committing) this.terminate(backend);
+    this.carryIn(backend, () => {
+      backend.closing = true;
+      if (!backend.busy || backend.transaction?.committing === false) this.terminate(backend);
+    });
   }
 
   /** The client process died: its backends see it at once, or after what they are doing. */
@@ -304,7 +367,7 @@ export class Postgres {
       if (this.isCut(client)) return;
       const { waiting } = this;
       this.waiting = waiting.filter(([other]) => other !== client);
-      for (const [other, arrive] of waiting) if (other === client) this.carry(client, arrive);
+      for (const [other, arrive] of waiting) if (other === client) arrive();
     });
   }
 }

@@ -7,7 +7,8 @@ import { ledgerFrom } from "../../../coordinator/dispatch/ledger/snapshot.ts";
 import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
 import type { Mutations } from "../../../coordinator/dispatch/mutations.ts";
 import { INFRASTRUCTURE_RETRIES, LEADERSHIP_DEADLINE_MS, sessionTiming } from "../../../shared/model/constants.ts";
-import { type Backend, type Postgres, TIMELINE } from "../database/postgres.ts";
+import { TIMELINE } from "../database/durable.ts";
+import type { Backend, Postgres } from "../database/postgres.ts";
 import { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
 import type { Connection, Network } from "../network/connection.ts";
@@ -24,6 +25,12 @@ export interface DispatcherParts {
   network: Network;
   ttlMs: number;
   mutations: Mutations;
+}
+
+interface Backends {
+  journal: Backend;
+  side: Backend;
+  store: Backend;
 }
 
 export class Dispatcher {
@@ -88,7 +95,8 @@ export class Dispatcher {
     const { database } = this.parts;
     const journal = database.connect(this.process);
     const side = database.connect(this.process);
-    if (!journal || !side) {
+    const store = database.connect(this.process);
+    if (!journal || !side || !store) {
       this.campaignLater();
       return;
     }
@@ -96,6 +104,7 @@ export class Dispatcher {
       journal.broken = side.broken = () => {};
       database.close(journal);
       database.close(side);
+      database.close(store);
       this.campaignLater();
     };
     journal.broken = side.broken = giveUp;
@@ -104,27 +113,26 @@ export class Dispatcher {
         if ("value" in result) giveUp();
         return;
       }
-      this.load(journal, side, result.value, giveUp);
+      this.load({ journal, side, store }, result.value, giveUp);
     });
   }
 
-  private load(journal: Backend, side: Backend, term: number, giveUp: () => void): void {
+  private load(backends: Backends, term: number, giveUp: () => void): void {
     const { database } = this.parts;
-    database.load(side, term, (result) => {
+    database.load(backends.store, term, (result) => {
       if (!("value" in result)) return;
       // Loading may have taken longer than the deadline; renew before anyone is welcomed.
       const renewedMono = this.process.now().mono;
-      database.renew(side, term, (answer) => {
-        if ("value" in answer) this.begin(journal, side, result.value, renewedMono + LEADERSHIP_DEADLINE_MS);
+      database.renew(backends.side, term, (answer) => {
+        if ("value" in answer) this.begin(backends, result.value, renewedMono + LEADERSHIP_DEADLINE_MS);
         else if ("deposed" in answer) giveUp();
       });
     });
   }
 
-  private begin(journal: Backend, side: Backend, loaded: LoadedState, untilMono: number): void {
+  private begin(backends: Backends, loaded: LoadedState, untilMono: number): void {
     const { world, oracle, database, ttlMs, mutations } = this.parts;
     const ledger = ledgerFrom(loaded);
-    oracle.loaded(ledger, loaded.term);
     world.trace(this.process.name, () => `leads as term ${loaded.term} from seq ${ledger.seq}`);
     const config = {
       shard: 0,
@@ -146,8 +154,7 @@ export class Dispatcher {
       oracle,
       database,
       process: this.process,
-      journal,
-      side,
+      ...backends,
       core,
       checkpointPeriodMs,
       over,

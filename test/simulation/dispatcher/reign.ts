@@ -10,7 +10,8 @@ import { encodeCheckpoint, experimentFromHistory, markDirty } from "../../../coo
 import { step } from "../../../coordinator/dispatch/step.ts";
 import { LEADERSHIP_DEADLINE_MS, LEADERSHIP_RENEWAL_MS } from "../../../shared/model/constants.ts";
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type ToAgent } from "../../../shared/protocol/messages.ts";
-import { type Backend, type Postgres, TIMELINE } from "../database/postgres.ts";
+import { TIMELINE } from "../database/durable.ts";
+import type { Backend, Postgres } from "../database/postgres.ts";
 import type { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
 import type { Connection } from "../network/connection.ts";
@@ -24,8 +25,10 @@ export interface ReignParts {
   database: Postgres;
   process: Process;
   journal: Backend;
-  /** Everything but appends: renewals, checkpoints, history. */
+  /** For renewals. */
   side: Backend;
+  /** For checkpoints and history. */
+  store: Backend;
   core: Core;
   checkpointPeriodMs: number;
   /** Told once, with the reason. */
@@ -100,14 +103,14 @@ export class Reign {
 
   /** A decision; an experiment that is not in memory is brought back from its history first. */
   decide(decision: DecisionRequest, answer: (reply: Reply | null) => void): void {
-    const { database, side } = this.parts;
+    const { database, store } = this.parts;
     const ask = (): void => this.request((request) => ({ type: "decide", request, decision }), answer);
     const known = this.core.ledger.experiments.has(decision.experiment);
     if (known || decision.experiment > this.core.ledger.experimentMax) {
       ask();
       return;
     }
-    database.history(side, decision.experiment, (result) => {
+    database.history(store, decision.experiment, (result) => {
       if (this.ended || !("value" in result)) return answer(null);
       const experiment = experimentFromHistory(result.value, decision.experiment);
       if (experiment) this.handle({ type: "revive", experiment });
@@ -195,11 +198,11 @@ export class Reign {
 
   private checkpoint(): void {
     if (this.ended || this.checkpointing || this.checkpointedSeq === this.core.ledger.seq) return;
-    const { database, side, core } = this.parts;
+    const { database, store, core } = this.parts;
     const checkpoint = encodeCheckpoint(core.ledger, core.config.shard, core.config.term);
     this.checkpointing = true;
     this.checkpointedSeq = checkpoint.seq;
-    database.checkpoint(side, checkpoint, (result) => {
+    database.checkpoint(store, checkpoint, (result) => {
       this.checkpointing = false;
       if (!("value" in result)) markDirty(core.ledger, checkpoint);
     });
@@ -209,7 +212,7 @@ export class Reign {
   end(reason: string): void {
     if (this.ended) return;
     this.ended = true;
-    const { oracle, process, world, database, journal, side } = this.parts;
+    const { oracle, process, world, database, journal, side, store } = this.parts;
     world.trace(process.name, () => `stops leading: ${reason}`);
     oracle.live(this.core.ledger);
     for (const connection of this.peers.values()) connection.close(connection.dispatcher);
@@ -218,6 +221,7 @@ export class Reign {
     database.resign(side, this.core.config.term);
     database.close(journal);
     database.close(side);
+    database.close(store);
     this.parts.over(reason);
   }
 }

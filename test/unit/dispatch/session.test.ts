@@ -275,6 +275,34 @@ test("after a takeover leases count as held for ttl + the leadership lease", () 
   assert.deepEqual(third.states(id), ["COMPLETED"]);
 });
 
+test("what a former reign let a lost agent go on with is given to nobody until that agent's trust has ended", () => {
+  const { stage, id } = leased();
+  stage.pass(21_000);
+  stage.settle();
+  stage.hello(1, 11, { held: [heldGroup(id, [[0, 1, 1]])] });
+  assert.deepEqual(stage.states(id), ["QUEUED"]);
+  for (const retried of [false, true]) {
+    if (retried) {
+      stage.decide("cancel", id);
+      stage.settle();
+    }
+    const next = new Stage({ ledger: stage.core.ledger, config: { term: 2 } });
+    next.hello(2, 20);
+    next.skip();
+    if (retried) next.decide("retry", id);
+    next.settle();
+    for (let ms = 0; ms < 25_000; ms += 5_000) {
+      next.pass(5_000);
+      next.renew(20);
+    }
+    next.settle();
+    assert.deepEqual(leasesSent(next.sent()), []);
+    next.pass(1_000);
+    assert.equal(next.batch?.leases[0]?.attempts[0], 2);
+    next.skip();
+  }
+});
+
 test("on_disconnect wait: the task is kept for its agent, until a person cancels it", () => {
   const { stage, id } = leased({ onDisconnect: "wait" });
   stage.hello(2, 20);
