@@ -2,6 +2,7 @@
  * Frames of the control protocol (agent/runner/PROTOCOL.md, whose numbers are in agent/runner/protocol.h): the head,
  * the small bodies, and a reader that takes frames out of a byte stream without trusting their lengths.
  */
+/** Exported for tests, which compare it with protocol.h. */
 export const PROTOCOL_VERSION = 1;
 export const FRAME_HEAD_BYTES = 8;
 /** 2 MiB of arguments and environment, and room. */
