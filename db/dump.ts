@@ -119,7 +119,7 @@ async function commentTexts(read: Read): Promise<string[]> {
 /** A preference that the server may or may not be able to follow: so it is asked for again wherever this is loaded. */
 async function preferenceText(read: Read): Promise<string> {
   const rows = await read(`select relname from pg_class where ${OURS} and relkind = 'p' order by relname`);
-  return `\nselect ${rows.map(({ relname }) => `prefer_lz4('${relname}')`).join(", ")};\n`;
+  return `\nselect ${rows.map(({ relname }) => `prefer_fast_storage('${relname}')`).join(", ")};\n`;
 }
 
 async function rowTexts(read: Read): Promise<string[]> {

@@ -419,7 +419,7 @@ begin
   end if;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.prefer_lz4(p_relation regclass)
+CREATE OR REPLACE FUNCTION public.prefer_fast_storage(p_relation regclass)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -430,10 +430,14 @@ begin
     select attname from pg_attribute
     where attrelid = p_relation and attnum > 0 and not attisdropped and attstorage in ('x', 'm')
   loop
-    execute format('alter table %s alter column %I set compression lz4', p_relation, wide);
+    begin
+      execute format('alter table %s alter column %I set compression lz4', p_relation, wide);
+    exception when feature_not_supported then
+      if wide = 'indexes' or wide like '%\_at\_ms' then
+        execute format('alter table %s alter column %I set storage external', p_relation, wide);
+      end if;
+    end;
   end loop;
-exception when feature_not_supported then
-  null;
 end $function$;
 
 create view attempt_ended as
@@ -535,7 +539,7 @@ comment on column lease.position is 'Place of the record in its batch.';
 comment on table project is 'Owns experiments. Number 1 is where they go when nobody says otherwise.';
 comment on column template.definition is 'JSON; parameters are ranges and lists, decoded from the index.';
 
-select prefer_lz4('attempt_end'), prefer_lz4('checkpoint_chunk'), prefer_lz4('checkpoint_experiment'), prefer_lz4('experiment_source'), prefer_lz4('lease'), prefer_lz4('template');
+select prefer_fast_storage('attempt_end'), prefer_fast_storage('checkpoint_chunk'), prefer_fast_storage('checkpoint_experiment'), prefer_fast_storage('experiment_source'), prefer_fast_storage('lease'), prefer_fast_storage('template');
 
 insert into project (project, name) values ('1', 'default');
 insert into actor (actor, kind, name) values ('0', 'system', 'system');

@@ -2,7 +2,7 @@
 import type { ConnectionPool } from "../../db/pool.ts";
 import type { ExperimentDefinition } from "../../shared/model/definition.ts";
 import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
-import { endedAttempts, finalFailures } from "./attempts.ts";
+import { completedRunTimes, endedAttempts, finalFailures } from "./attempts.ts";
 import { definitionsBySeq } from "./definitions.ts";
 import { loadOne } from "./load.ts";
 import type { ExperimentQuery, StoredDecision, StoredExperiment, StoredHistory } from "./records.ts";
@@ -18,6 +18,7 @@ export function createHistory(pool: ConnectionPool, shard: number): StoredHistor
     },
     attempts: (key, from, to) => endedAttempts(pool, shard, key, from, to),
     failures: (id, limit) => finalFailures(pool, shard, id, limit),
+    runTimes: (id) => completedRunTimes(pool, shard, id),
     decisions: (id, after, limit) => readDecisions(pool, shard, id, after, limit),
     project: async (name) => {
       const rows = await pool.rows<{ project: ProjectId }>("select project from project where name = $1", [name]);

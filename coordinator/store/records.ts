@@ -66,6 +66,13 @@ export interface ExperimentQuery {
 }
 
 /** Everything but the states of single tasks, which need the dispatcher's fold over `load`. */
+/** Run time of the completed tasks of one template. */
+export interface StoredRunTime {
+  template: number;
+  medianMs: number;
+  maxMs: number;
+}
+
 export interface StoredHistory {
   /** Newest first. */
   experiments(query: ExperimentQuery): Promise<StoredExperiment[]>;
@@ -77,6 +84,8 @@ export interface StoredHistory {
   attempts(key: Omit<TaskKey, "index">, from: number, to: number): Promise<StoredAttempt[]>;
   /** Final ends that did not complete, of whatever template, newest first, at most `limit`. */
   failures(id: ExperimentId, limit: number): Promise<(StoredAttempt & { template: number })[]>;
+  /** How long completed tasks ran, of each template that has some. */
+  runTimes(id: ExperimentId): Promise<StoredRunTime[]>;
   /** In order of seq, beginning after `after`. */
   decisions(id: ExperimentId, after: number, limit: number): Promise<StoredDecision[]>;
   /** The number of a project. */
