@@ -106,7 +106,11 @@ async function followAt(
   const finish = async (): Promise<ExperimentDetail> => {
     for (;;) {
       await end;
-      const final = await client.call("getExperiment", { params: { experiment }, signal });
+      const final = await client.call("getExperiment", {
+        params: { experiment },
+        query: { include: "run_times" },
+        signal,
+      });
       // A retry may have opened it again between its end and this question.
       if (hasEnded(final)) return final;
       await delay(QUIET_MS / 4, undefined, { signal });

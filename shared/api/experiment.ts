@@ -61,6 +61,10 @@ export const TemplateSummary = z
     foreach: z.array(z.string()),
     needs: z.array(z.string()),
     outputs: z.record(z.string(), z.string()).meta({ description: "Glob by output name." }),
+    run_time: z
+      .object({ median_seconds: z.number().min(0), max_seconds: z.number().min(0) })
+      .nullable()
+      .meta({ description: "Of its completed tasks; only with `include=run_times`, null when none completed." }),
   })
   .meta({ id: "TemplateSummary" });
 
@@ -73,7 +77,7 @@ export const ExperimentDetail = Experiment.extend({
 }).meta({ id: "ExperimentDetail" });
 export type ExperimentDetail = z.infer<typeof ExperimentDetail>;
 
-export const experimentQuery = { include: z.enum(["spec"]).optional() };
+export const experimentQuery = { include: z.enum(["spec", "run_times"]).optional() };
 
 export const listExperimentsQuery = {
   ...pageQuery,

@@ -28,7 +28,8 @@ for (const owner of process.getuid?.() === 0 ? [undefined, NOBODY] : [undefined]
         /^No server is configured: starting the embedded stack in .*\nExperiment 1 \(sweep\), 49 tasks\.\n/,
       );
       assert.match(stdout, /^sweep \(experiment 1\): COMPLETED, 49 tasks in /);
-      assert.match(stdout, /\nestimate +24 +24 +0/);
+      assert.match(stdout, /\nestimate +24 +24 +0 +\d+ ms +\d/);
+      assert.match(stdout, /\nOutputs: \/.*\/agents\/local-1\/work\/1\n/);
       assert.match(stdout, /48 output files/);
       // power 2, seed 6: index 11, since the last input varies fastest.
       const [power, seed, mean] = readFileSync(join(results, "estimate", "11", "estimate.txt"), "utf8").split(" ");

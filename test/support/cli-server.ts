@@ -168,7 +168,9 @@ export function experimentDetail(total = 100): ExperimentDetail {
     tasks,
     submitted_at: "2026-01-01T00:00:00.000Z",
     ended_at: null,
-    templates: [{ ordinal: 0, name: "dock", tasks, foreach: [], needs: [], outputs: { SCORE: "score.txt" } }],
+    templates: [
+      { ordinal: 0, name: "dock", tasks, foreach: [], needs: [], outputs: { SCORE: "score.txt" }, run_time: null },
+    ],
     parameters: {},
     max_failures: null,
     on_disconnect: "requeue",

@@ -191,7 +191,7 @@ async function show(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
   const experiment = await client.call("getExperiment", {
     params: { experiment: experimentNumber(invocation.args[0]) },
-    query: { include: invocation.options.spec ? "spec" : undefined },
+    query: { include: invocation.options.spec ? "spec" : "run_times" },
   });
   if (invocation.json) return printJson(invocation, experiment) as undefined;
   if (invocation.options.spec) return invocation.out.write(experiment.spec ?? "") as undefined;
@@ -218,7 +218,7 @@ async function show(invocation: Invocation): Promise<undefined> {
   invocation.out.write(`\n${templateTable(experiment, invocation.out)}`);
 }
 
-/** Counts per template: the body of `show` and the end of `run`. */
+/** Counts and run times per template: the body of `show` and the end of `run`. */
 export function templateTable(experiment: ExperimentDetail, screen: Invocation["out"]): string {
   type Template = ExperimentDetail["templates"][number];
   const count = (title: string, of: (tasks: Template["tasks"]) => number): Column<Template> => ({
@@ -233,11 +233,20 @@ export function templateTable(experiment: ExperimentDetail, screen: Invocation["
     count("COMPLETED", (tasks) => tasks.completed),
     count("FAILED", (tasks) => tasks.failed),
   ];
+  const time = (title: string, of: (time: NonNullable<Template["run_time"]>) => number): Column<Template> => ({
+    title,
+    value: (template) => humanDuration(template.run_time && of(template.run_time)),
+    align: "right",
+  });
   // States that no task is in would only widen the table.
   if (all.some((tasks) => tasks.canceled > 0)) columns.push(count("CANCELED", (tasks) => tasks.canceled));
   if (all.some((tasks) => tasks.leased > 0)) columns.push(count("RUNNING", (tasks) => tasks.leased));
   if (all.some((tasks) => tasks.queued > 0)) columns.push(count("QUEUED", (tasks) => tasks.queued));
   if (all.some((tasks) => tasks.waiting > 0)) columns.push(count("WAITING", (tasks) => tasks.waiting));
+  columns.push(
+    time("MEDIAN", (taken) => taken.median_seconds),
+    time("LONGEST", (taken) => taken.max_seconds),
+  );
   return renderTable(columns, experiment.templates, screen, "No templates.");
 }
 

@@ -58,7 +58,7 @@ export function experimentHandlers(sources: Sources, files: AgentFiles): Handler
     },
 
     getExperiment: async ({ params, query }) => {
-      return ok(encodeDetail(await detailExperiment(sources, experimentId(params), query.include === "spec")));
+      return ok(encodeDetail(await detailExperiment(sources, experimentId(params), query.include)));
     },
 
     listTasks: async ({ params, query }) => {
@@ -141,9 +141,13 @@ async function decide(
   return ok({ affected, experiment: encodeExperiment(record) });
 }
 
-function encodeDetail({ found, counts, specText }: DetailedExperiment): ExperimentDetail {
+function encodeDetail({ found, counts, specText, runTimes }: DetailedExperiment): ExperimentDetail {
   const { record, definition } = found;
   const nameOf = (ordinal: number): string => definition.templates[ordinal]?.name ?? String(ordinal);
+  const runTimeOf = (ordinal: number) => {
+    const time = runTimes.find(({ template }) => template === ordinal);
+    return time ? { median_seconds: time.medianMs / 1000, max_seconds: time.maxMs / 1000 } : null;
+  };
   return {
     ...encodeExperiment(record),
     templates: definition.templates.map(({ ordinal, name, foreach, needs, outputs }) => ({
@@ -153,6 +157,7 @@ function encodeDetail({ found, counts, specText }: DetailedExperiment): Experime
       foreach: foreach.map(nameOf),
       needs: needs.map(nameOf),
       outputs: Object.fromEntries(outputs.map((output) => [output.name, output.glob])),
+      run_time: runTimeOf(ordinal),
     })),
     parameters: definition.parameters,
     max_failures: definition.maxFailures,

@@ -6,7 +6,7 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { ExperimentDefinition } from "../../../shared/model/definition.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher, ExperimentView, TaskCounts } from "../../dispatch/contract.ts";
-import type { StoredExperiment } from "../../store/records.ts";
+import type { StoredExperiment, StoredRunTime } from "../../store/records.ts";
 import type { History } from "../history.ts";
 import { type ExperimentRecord, recordOfView } from "./record.ts";
 
@@ -65,15 +65,19 @@ export interface DetailedExperiment {
   counts: TaskCounts[];
   /** The file as it was sent; null unless it was asked for. */
   specText: string | null;
+  /** How long completed tasks ran; empty unless it was asked for. */
+  runTimes: StoredRunTime[];
 }
 
 /** Throws `experiment_not_found`, `not_leading`. */
 export async function detailExperiment(
   sources: Sources,
   id: ExperimentId,
-  withSpec: boolean,
+  include?: "spec" | "run_times",
 ): Promise<DetailedExperiment> {
   const found = await findExperiment(sources, id);
   const counts = await templateCounts(sources, found);
-  return { found, counts, specText: withSpec ? ((await sources.history.specText(id)) ?? null) : null };
+  const specText = include === "spec" ? ((await sources.history.specText(id)) ?? null) : null;
+  const runTimes = include === "run_times" ? await sources.history.runTimes(id) : [];
+  return { found, counts, specText, runTimes };
 }
