@@ -14,14 +14,14 @@ const RATE_WEIGHT = 0.3;
 
 /**
  * Leases ahead: `AHEAD_MS` of work at `ratePerSecond`, at least one per slot, at most `AHEAD_MAX`; none when the usual
- * run time is known to be above `AHEAD_MEDIAN_MAX_MS`.
+ * run time is known to be above `AHEAD_MEDIAN_MAX_MS`. Exported for tests.
  */
 export function creditAhead(slots: number, ratePerSecond: number, medianMs: number): number {
   if (medianMs > AHEAD_MEDIAN_MAX_MS) return 0;
   return Math.min(AHEAD_MAX, Math.max(slots, Math.ceil((ratePerSecond * AHEAD_MS) / 1_000)));
 }
 
-/** How many tasks of this need fit into what there is, at most `most`. */
+/** How many tasks of this need fit into what there is, at most `most`. Exported for tests. */
 export function fitCount(need: Requirement, have: Quantities, most: number): number {
   let count = most;
   const bound = (needed: number, available: number): void => {

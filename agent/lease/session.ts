@@ -21,7 +21,7 @@ export function isTrusted(state: AgentState, now: Now): boolean {
   return now.mono < state.trustedUntilMono;
 }
 
-/** Delay before a reconnect: uniform up to a second after the first failure, then doubling to the cap, never below half. */
+/** Delay before a reconnect: uniform up to a second after the first failure, then doubling to the cap, never below half. Exported for tests. */
 export function reconnectDelayMs(failures: number, capMs: number, random: number): number {
   const capped = Math.min(capMs, RECONNECT_FIRST_MS * 2 ** Math.min(failures, 20));
   return failures === 0 ? random * Math.min(capMs, RECONNECT_FIRST_MS) : (0.5 + random / 2) * capped;

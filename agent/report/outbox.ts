@@ -16,7 +16,7 @@ import type { AttemptEnd } from "./end.ts";
 /** Rewritten beyond this when most of it is acknowledged: 8 MiB are some 50,000 ends. */
 const COMPACT_BYTES = 8 * 1024 * 1024;
 /** Beyond it nothing is appended: 4,000 unacknowledged ends of at most 13 KB (a tail of 4 KiB, escaped) fit. */
-export const OUTBOX_BYTES_MAX = 64 * 1024 * 1024;
+const OUTBOX_BYTES_MAX = 64 * 1024 * 1024;
 const RETRY_MS = 500;
 /** Length and checksum. */
 const HEAD_BYTES = 8;

@@ -46,7 +46,7 @@ export async function collect(
   }
 }
 
-/** Text of at most `FAILED_TAIL_BYTES`, also after bytes that are no UTF-8 were replaced; no NUL, which no database takes. */
+/** Text of at most `FAILED_TAIL_BYTES`, also after bytes that are no UTF-8 were replaced; no NUL, which no database takes. Exported for tests. */
 export function tailText(bytes: Uint8Array): string {
   const last = bytes.subarray(Math.max(0, bytes.length - FAILED_TAIL_BYTES));
   const text = Buffer.from(last).toString("utf8").replaceAll("\0", "\uFFFD");

@@ -5,7 +5,7 @@
 import { userInfo } from "node:os";
 
 /** What login shells begin with. */
-export const PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
  * The variables that every task starts with. `passEnv` names variables of `own`, the agent's environment, which are

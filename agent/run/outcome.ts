@@ -16,7 +16,7 @@ export interface Evidence {
 }
 
 /** A disk with less is full: a task that failed then most likely failed for it. */
-export const DISK_FULL_BYTES = 256 * 1024;
+const DISK_FULL_BYTES = 256 * 1024;
 
 const { errno: ERRNO, signals: SIGNALS } = constants;
 /** Errors of a start that the program's file or arguments cause; every other one is the site's. */
@@ -107,7 +107,7 @@ const SENTENCES: Record<string, string> = {
 };
 
 /** `ENOSPC` for 28. */
-export function errorName(number: number): string {
+function errorName(number: number): string {
   for (const [name, value] of Object.entries(ERRNO)) if (value === number) return name;
   return `error ${number}`;
 }

@@ -9,7 +9,7 @@ import { AiravataError } from "../../shared/error/error.ts";
 
 type Environment = Record<string, string | undefined>;
 
-/** The proxy that a URL (`http`, `https`, `ws` or `wss`) is reached by; undefined: directly. Throws `setting_invalid`. */
+/** The proxy that a URL (`http`, `https`, `ws` or `wss`) is reached by; undefined: directly. Throws `setting_invalid`. Exported for tests. */
 export function proxyFor(url: URL, env: Environment): URL | undefined {
   const secure = url.protocol === "https:" || url.protocol === "wss:";
   const host = url.hostname.replace(/^\[|\]$/g, "");

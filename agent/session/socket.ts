@@ -165,7 +165,7 @@ export class SessionSocket {
 }
 
 /** Where agents' sessions are. */
-export function sessionUrl(apiUrl: string): URL {
+function sessionUrl(apiUrl: string): URL {
   const url = new URL(apiUrl);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/api/v1/agent/session`;

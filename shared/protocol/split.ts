@@ -38,7 +38,7 @@ export function splitMessage(message: Message, halve = false): Message[] {
 }
 
 /** Groups cut into lists of at most `tasksMax` tasks each. Columns are cut alike; keyed texts move to their new positions. */
-export function splitGroups<G extends AttemptGroup>(groups: readonly G[], tasksMax: number): G[][] {
+function splitGroups<G extends AttemptGroup>(groups: readonly G[], tasksMax: number): G[][] {
   const lists: G[][] = [];
   let list: G[] = [];
   let room = tasksMax;

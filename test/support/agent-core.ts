@@ -111,7 +111,7 @@ export class CoreDriver {
   }
 }
 
-export function leaseGroup(leased: LeasedTemplate, indexes: number[], more: Partial<LeaseGroup> = {}): LeaseGroup {
+function leaseGroup(leased: LeasedTemplate, indexes: number[], more: Partial<LeaseGroup> = {}): LeaseGroup {
   return {
     experiment: 17 as ExperimentId,
     template: leased.definition.ordinal,

@@ -6,9 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type AgentOptions, createAgent, type RunningAgent } from "../../agent/agent.ts";
 import { createLogger, silentLogger } from "../../shared/log/log.ts";
 
-export const RUNNER = fileURLToPath(
-  new URL(`../../agent/runner/bin/airavata-runner-linux-${process.arch}`, import.meta.url),
-);
+const RUNNER = fileURLToPath(new URL(`../../agent/runner/bin/airavata-runner-linux-${process.arch}`, import.meta.url));
 
 export async function agentDirectory(): Promise<string> {
   return mkdtemp(join(tmpdir(), "airavata-agent-"));

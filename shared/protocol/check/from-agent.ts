@@ -17,7 +17,7 @@ import { capacity } from "./template.ts";
 import { errorMessage } from "./to-agent.ts";
 
 /** Outputs in one `listed`; the rest follows in further ones. */
-export const LISTED_MAX = 1_000;
+const LISTED_MAX = 1_000;
 /** −1: nothing at all, not even what fits. */
 const AHEAD_MIN = -1;
 const AHEAD_LIMIT = 1_000_000;

@@ -15,7 +15,7 @@ import {
 } from "./primitives.ts";
 import { leasedTemplate, valuesRecord } from "./template.ts";
 
-export const REACTIONS = ["reconnect", "stop", "enrol", "none"];
+const REACTIONS = ["reconnect", "stop", "enrol", "none"];
 /** Parents of one task, and tasks of one parent: both end at what a frame can hold. */
 const PARENTS_MAX = 1_048_576;
 
