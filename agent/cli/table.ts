@@ -1,6 +1,6 @@
 /**
- * Tables that fit the screen: cells on one line each, numbers to the right, and when the window is too narrow the widest
- * text columns give way first. In a pipe nothing is cut.
+ * Tables that fit the screen: cells on one line each, numbers to the right. When the window is too narrow the widest texts
+ * are cut first, then columns that may be missing go, the last one first. In a pipe nothing is cut.
  */
 import type { Screen } from "./terminal.ts";
 import { displayWidth, fitWidth, printableLine } from "./terminal.ts";
@@ -11,6 +11,8 @@ export interface Column<Row> {
   align?: "left" | "right";
   /** Never cut below its content: ids and numbers that a person copies. */
   whole?: boolean;
+  /** May be left out when the window is too narrow for all. */
+  optional?: boolean;
 }
 
 const GAP = 2;
@@ -28,7 +30,11 @@ export function renderTable<Row>(
   const widths = columns.map((column, i) =>
     Math.max(displayWidth(column.title), ...cells.map((line) => displayWidth(line[i] ?? ""))),
   );
-  if (screen.columns > 0) shrink(columns, widths, screen.columns);
+  if (screen.columns > 0 && !shrink(columns, widths, screen.columns)) {
+    const last = columns.findLastIndex((column) => column.optional);
+    // Fewer columns, from the beginning: what was cut may be whole again.
+    if (last >= 0) return renderTable(columns.toSpliced(last, 1), rows, screen, empty);
+  }
   const line = (texts: string[]): string =>
     texts
       .map((text, i) => pad(text, widths[i] ?? 0, columns[i]?.align ?? "left"))
@@ -52,8 +58,8 @@ function cellText(value: string | number | null | undefined): string {
   return printableLine(String(value));
 }
 
-/** Takes columns of width away from the widest shrinkable column until the line fits or nothing can give. */
-function shrink<Row>(columns: Column<Row>[], widths: number[], available: number): void {
+/** Takes width from the widest column that may be cut until the line fits; false when nothing more can give. */
+function shrink<Row>(columns: Column<Row>[], widths: number[], available: number): boolean {
   let excess = widths.reduce((sum, width) => sum + width, 0) + GAP * (widths.length - 1) - available;
   while (excess > 0) {
     let widest = -1;
@@ -61,10 +67,11 @@ function shrink<Row>(columns: Column<Row>[], widths: number[], available: number
       if (columns[i]?.whole || columns[i]?.align === "right" || (widths[i] ?? 0) <= NARROWEST) continue;
       if (widest < 0 || (widths[i] ?? 0) > (widths[widest] ?? 0)) widest = i;
     }
-    if (widest < 0) return;
+    if (widest < 0) return false;
     widths[widest] = (widths[widest] ?? 0) - 1;
     excess -= 1;
   }
+  return true;
 }
 
 function pad(text: string, width: number, align: "left" | "right"): string {

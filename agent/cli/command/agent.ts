@@ -71,7 +71,7 @@ const COLUMNS: Column<Agent>[] = [
   { title: "CPUS", value: (agent) => ofTotal(agent.session?.free.cpus, agent.session?.capacity.cpus), align: "right" },
   { title: "MEMORY", value: (agent) => humanBytes(agent.session?.capacity.memory_bytes), align: "right" },
   { title: "LEASES", value: (agent) => agent.session?.leases, align: "right" },
-  { title: "SEEN", value: (agent) => humanTime(agent.session?.seen_at) },
+  { title: "SEEN", value: (agent) => humanTime(agent.session?.seen_at), whole: true, optional: true },
 ];
 
 async function list(invocation: Invocation): Promise<undefined> {

@@ -70,8 +70,8 @@ async function list(invocation: Invocation): Promise<undefined> {
     { title: "ID", value: (token) => token.id, align: "right" },
     { title: "STATE", value: stateOf },
     { title: "AGENT", value: (token) => token.agent, align: "right" },
-    { title: "CREATED", value: (token) => humanTime(token.created_at) },
-    { title: "EXPIRES", value: (token) => humanTime(token.expires_at) },
+    { title: "CREATED", value: (token) => humanTime(token.created_at), whole: true, optional: true },
+    { title: "EXPIRES", value: (token) => humanTime(token.expires_at), whole: true },
     { title: "NOTE", value: (token) => token.note },
   ];
   invocation.out.write(renderTable(columns, page.items, invocation.out, "No enrolment tokens."));

@@ -161,12 +161,12 @@ export function addExperimentCommands(program: Command, bind: Bind): void {
 const COLUMNS: Column<Experiment>[] = [
   { title: "ID", value: (e) => e.id, align: "right" },
   { title: "NAME", value: (e) => e.name },
-  { title: "PROJECT", value: (e) => e.project },
   { title: "STATE", value: (e) => e.state, whole: true },
   { title: "DONE", value: (e) => `${formatCount(e.tasks.completed)}/${formatCount(e.tasks.total)}`, align: "right" },
   { title: "FAILED", value: (e) => formatCount(e.tasks.failed), align: "right" },
-  { title: "SUBMITTED", value: (e) => humanTime(e.submitted_at) },
+  { title: "SUBMITTED", value: (e) => humanTime(e.submitted_at), whole: true, optional: true },
   { title: "TOOK", value: (e) => humanDuration(secondsBetween(e.submitted_at, e.ended_at)), align: "right" },
+  { title: "PROJECT", value: (e) => e.project, optional: true },
 ];
 
 async function list(invocation: Invocation): Promise<undefined> {
@@ -237,6 +237,7 @@ export function templateTable(experiment: ExperimentDetail, screen: Invocation["
     title,
     value: (template) => humanDuration(template.run_time && of(template.run_time)),
     align: "right",
+    optional: true,
   });
   // States that no task is in would only widen the table.
   if (all.some((tasks) => tasks.canceled > 0)) columns.push(count("CANCELED", (tasks) => tasks.canceled));
@@ -267,7 +268,7 @@ async function tasks(invocation: Invocation): Promise<undefined> {
     { title: "ATTEMPT", value: (task) => task.attempt, align: "right" },
     { title: "TRIED", value: (task) => task.tried_user + task.tried_infrastructure, align: "right" },
     { title: "AGENT", value: (task) => task.agent, align: "right" },
-    { title: "NOT BEFORE", value: (task) => humanTime(task.not_before) },
+    { title: "NOT BEFORE", value: (task) => humanTime(task.not_before), whole: true, optional: true },
   ];
   invocation.out.write(renderTable(columns, page.items, invocation.out, "No such tasks."));
   invocation.out.write(moreLine(page));

@@ -87,7 +87,7 @@ async function show(invocation: Invocation): Promise<undefined> {
     { title: "ATTEMPT", value: (attempt) => attempt.attempt, align: "right" },
     { title: "OUTCOME", value: outcomeText },
     { title: "AGENT", value: (attempt) => attempt.agent_name ?? attempt.agent },
-    { title: "STARTED", value: (attempt) => humanTime(attempt.started_at) },
+    { title: "STARTED", value: (attempt) => humanTime(attempt.started_at), whole: true, optional: true },
     {
       title: "TOOK",
       value: (attempt) => humanDuration(secondsBetween(attempt.started_at, attempt.ended_at)),

@@ -32,6 +32,19 @@ test("on a terminal the widest text gives way and numbers stay whole", () => {
   assert.match(text, /^1000 /m);
 });
 
+test("a column that may be missing goes when cutting is not enough, and the rest is whole again", () => {
+  const wide = [
+    ...columns,
+    { title: "COUNT", value: () => "123456789012345", align: "right" as const, optional: true },
+  ];
+  const fits = renderTable(wide, rows, { columns: 50, paint: plain }, "none");
+  assert.match(fits, /COUNT/);
+  const narrow = renderTable(wide, rows, { columns: 34, paint: plain }, "none");
+  assert.doesNotMatch(narrow, /COUNT/);
+  assert.match(narrow, /a note of forty char/);
+  for (const line of narrow.split("\n")) assert.ok(displayWidth(line) <= 34, line);
+});
+
 test("an empty table says so", () => {
   assert.equal(renderTable(columns, [], { columns: 80, paint: plain }, "No rows."), "No rows.\n");
 });
