@@ -11,9 +11,10 @@ import { type Logger, silentLogger } from "../shared/log/log.ts";
 import { parseDatabaseUrl } from "./address.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { type Binaries, prepareBinaries, removeOldBinaries } from "./embedded/binaries.ts";
-import { EMBEDDED_USER, embeddedFailure, ensureCluster, ensurePassword } from "./embedded/cluster.ts";
+import { EMBEDDED_USER, ensureCluster, ensurePassword } from "./embedded/cluster.ts";
 import {
   findPostmaster,
+  findReadyPostmaster,
   fitsSocket,
   freePort,
   type Listening,
@@ -117,9 +118,8 @@ async function own(place: Place, listening?: Listening): Promise<Owned> {
 
 async function running(place: Place, wanted: Listening | undefined): Promise<Listening> {
   const { root, data, binaries, runAs, options } = place;
-  const found = findPostmaster(data);
-  if (found?.ready) return found.listening;
-  if (found) throw embeddedFailure(`The embedded PostgreSQL (process ${found.pid}) is not ready yet`, "");
+  const found = await findReadyPostmaster(data);
+  if (found) return found.listening;
   const directory = join(root, "run");
   const listening = wanted ?? (fitsSocket(directory) ? { directory } : { port: await freePort() });
   const logFile = join(root, "postgres.log");

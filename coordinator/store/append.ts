@@ -21,11 +21,16 @@ export function appendQuery(batch: Batch): pg.QueryConfig {
     new Date(batch.atMs).toISOString(),
     deltaArgument(batch),
     ...submitArguments(batch.submits),
-    ...leaseArguments(batch.leases),
-    ...endArguments(batch.ends),
+    ...leaseArguments(batch.leases.filter(holdsTasks)),
+    ...endArguments(batch.ends.filter(holdsTasks)),
     ...decisionArguments(batch.decisions),
   ];
   return { name: "journal_append", text: TEXT, values };
+}
+
+/** A record of no task says nothing. */
+function holdsTasks({ indexes }: { indexes: number[] }): boolean {
+  return indexes.length > 0;
 }
 
 function deltaArgument(batch: Batch): string | null {

@@ -119,6 +119,16 @@ export function findPostmaster(data: string): (Postmaster & { ready: boolean }) 
   return program === null ? null : { ...found, program };
 }
 
+/** Waits for a postmaster that somebody else has just started; null when it is gone again. */
+export async function findReadyPostmaster(data: string): Promise<Postmaster | null> {
+  for (let waited = 0; waited < READY_TIMEOUT_MS; waited += POLL_MS) {
+    const found = findPostmaster(data);
+    if (found === null || found.ready) return found;
+    await delay(POLL_MS);
+  }
+  throw embeddedFailure(`The embedded PostgreSQL was not ready within ${READY_TIMEOUT_MS / 1000} s`, "");
+}
+
 function readPidFile(data: string): { pid: number; listening: Listening; ready: boolean } | null {
   let lines: string[];
   try {

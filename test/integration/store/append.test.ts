@@ -187,6 +187,13 @@ test("an idempotency key is taken for a day, and free afterwards", async (t) => 
   assert.equal(await count(sql, "experiment"), 2);
 });
 
+test("a record of no task is left out", async (t) => {
+  const { reign, cutter, sql } = await stage(t);
+  await reign.load();
+  await reign.append(cutter.batch({ leases: [lease(1, 0, []), lease(1, 0, [3])], ends: [end(1, 0, [])] }));
+  assert.deepEqual(await written(sql), { ...zeros(), journal: 1, lease: 1 });
+});
+
 test("what an agent makes up fails no append", async (t) => {
   const { reign, cutter } = await stage(t);
   await reign.append(cutter.batch({ submits: [submit(1)] }));
