@@ -98,7 +98,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       }
       try {
         const reason = await reignOnce(reign);
-        options.log.warn("stopped leading", { term: reign.term, reason });
+        const say = stopping.signal.aborted ? options.log.info : options.log.warn;
+        say("stopped leading", { term: reign.term, reason });
         detail = `not leading: ${reason}`;
       } catch (error) {
         options.log.error("the state could not be loaded", { term: reign.term, error });
@@ -137,7 +138,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     drain: (agent, reason) => lead().handle({ type: "drain", agent, reason }),
     experiment: (id) => {
       const experiment = reigning?.core.ledger.experiments.get(id);
-      return experiment && experimentView(experiment);
+      return reigning && experiment && experimentView(reigning.core, experiment);
     },
     tasks: (id, template, from, to) => (reigning ? taskViews(reigning.core, id, template, from, to) : []),
     explain: (id, template, index) => (reigning ? explainTask(reigning.core, id, template, index, reigning.now()) : []),

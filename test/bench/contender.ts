@@ -83,6 +83,8 @@ async function serve(): Promise<void> {
     postmaster: Number(postmaster),
     stop: refuse,
   };
+  // The parent is gone, or has seen this contender fail.
+  process.once("disconnect", () => process.exit(1));
   const tell = (answer: Answer): void => void process.send?.(answer);
   const fail = (error: unknown): void =>
     tell({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });

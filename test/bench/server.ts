@@ -22,6 +22,7 @@ export async function startServer(databaseUrl: string): Promise<Server> {
   const dataDir = mkdtempSync(join(tmpdir(), "airavata-bench-"));
   const env = { ...process.env, DATABASE_URL: databaseUrl, AIRAVATA_DATA_DIR: dataDir, LOG_LEVEL: "warn" };
   const child = spawn(LAUNCHER, ["both", "--port", "0"], { env, stdio: ["ignore", "pipe", "inherit"] });
+  endWithUs(child);
   const url = await urlOf(child);
   const token = readFileSync(join(dataDir, "token"), "utf8").trim();
   await until(
@@ -53,6 +54,7 @@ export async function startAgent(server: Server, cpus: number): Promise<{ output
     LOG_LEVEL: "warn",
   };
   const child = spawn(LAUNCHER, ["agent", "--cpus", String(cpus)], { env, stdio: ["ignore", "ignore", "inherit"] });
+  endWithUs(child);
   await until("the agent is READY", async () => {
     const page = await server.client.call("listAgents", { query: {} });
     return page.items.some((agent) => agent.state === "READY");
@@ -64,6 +66,11 @@ export async function startAgent(server: Server, cpus: number): Promise<{ output
       rmSync(outputDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Whatever ends the benchmark ends what it started. */
+function endWithUs(child: ChildProcess): void {
+  process.once("exit", () => child.kill("SIGKILL"));
 }
 
 async function ended(child: ChildProcess): Promise<void> {

@@ -27,7 +27,7 @@ export class InstantAgent {
     const created = await client.call("createEnrolmentToken", { body: { note: "bench" } });
     const { privatePem, publicKey } = generateIdentityKey();
     const name = `bench-${process.pid}`;
-    const body = { token: created.token, name, public_key: publicKey, root: name, hostname: "bench" };
+    const body = { token: created.token, name, public_key: publicKey };
     const enrolled = await client.call("enrolAgent", { body });
     const socket = new WebSocket(`${url.replace(/^http/, "ws")}/api/v1/agent/session`, { perMessageDeflate: false });
     const agent = new InstantAgent(socket);
