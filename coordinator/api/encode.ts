@@ -27,6 +27,7 @@ export function encodeExperiment(record: ExperimentRecord): Experiment {
     state: record.state,
     priority: record.priority,
     tasks: record.counts,
+    running: record.running,
     submitted_at: timestamp(record.submittedAtMs),
     ended_at: timestampOrNull(record.endedAtMs),
   };

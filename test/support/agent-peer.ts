@@ -74,9 +74,13 @@ export class AgentPeer {
 }
 
 /** Polls a condition; a test's own limit is far above what anything here takes. */
-export async function until<T>(look: () => T | undefined | false, what: string, limitMs = 10_000): Promise<T> {
+export async function until<T>(
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+  what: string,
+  limitMs = 10_000,
+): Promise<T> {
   for (const end = performance.now() + limitMs; performance.now() < end; await delay(5)) {
-    const value = look();
+    const value = await look();
     if (value !== undefined && value !== false) return value;
   }
   throw new Error(`waited ${limitMs} ms for ${what}`);
@@ -121,7 +125,7 @@ export async function connectAgent(at: TestCoordinator, identity: AgentIdentityF
   const peer = new AgentPeer(at.url);
   peer.send(helloOf(identity, await peer.next("challenge")));
   const { ttlMs } = await peer.next("welcome");
-  const renewal = setInterval(() => peer.send({ type: "renew", sentAtMs: performance.now() }), ttlMs / 4);
+  const renewal = setInterval(() => peer.send({ type: "renew", sentAtMs: Math.round(performance.now()) }), ttlMs / 4);
   peer.socket.on("close", () => clearInterval(renewal));
   return peer;
 }

@@ -27,8 +27,15 @@ export function sendBytes(request: FastifyRequest, reply: FastifyReply, answer: 
   if (answer.filename !== undefined) reply.header("content-disposition", disposition(answer.filename));
   if (answer.text !== undefined) return reply.send(answer.text);
   if (answer.file !== undefined) return sendFile(request, reply, answer.file);
-  if (answer.stream === undefined || request.method === "HEAD") return reply.send("");
+  if (answer.stream === undefined || request.method === "HEAD") return headOnly(reply);
   return pump(reply, answer.stream);
+}
+
+/** Past fastify, which would count the missing body as zero bytes. */
+function headOnly(reply: FastifyReply): FastifyReply {
+  reply.hijack();
+  reply.raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders).end();
+  return reply;
 }
 
 /**
@@ -52,7 +59,7 @@ function sendFile(request: FastifyRequest, reply: FastifyReply, file: NonNullabl
   const [from, to] = range ?? [0, file.sizeBytes];
   reply.header("accept-ranges", "bytes").header("content-length", to - from);
   if (range) reply.code(206).header("content-range", `bytes ${from}-${to - 1}/${file.sizeBytes}`);
-  if (request.method === "HEAD" || from === to) return reply.send("");
+  if (request.method === "HEAD" || from === to) return headOnly(reply);
   return pump(reply, file.read(from, to));
 }
 
