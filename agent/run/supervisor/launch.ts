@@ -13,6 +13,9 @@ const START_TIMEOUT_MS = 10_000;
 /** Exit status of a supervisor that found another one owning the directory. */
 const EXIT_OWNED = 3;
 
+/** Never there, dead, dying while we connect, or with a full backlog: worth another try. */
+const NOT_THERE = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET", "EAGAIN"]);
+
 /** Connects to a socket of the state directory by way of a descriptor: its path may be longer than an address can be. */
 export function connectIn(stateDir: string, name: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -35,8 +38,12 @@ export function connectIn(stateDir: string, name: string): Promise<Socket> {
   });
 }
 
-/** The supervisor's socket. Throws `runner_unavailable` with what the supervisor said when it cannot be started. */
-export async function reachSupervisor(stateDir: string, runnerPath: string): Promise<Socket> {
+/**
+ * The supervisor's socket. Throws `runner_unavailable` with what the supervisor said when it cannot be started, or when
+ * it is not `wanted` any more: a client that was closed meanwhile must leave no supervisor behind.
+ */
+export async function reachSupervisor(stateDir: string, runnerPath: string, wanted: () => boolean): Promise<Socket> {
+  if (!wanted()) throw unavailable(stateDir, "the client was closed");
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const deadline = performance.now() + START_TIMEOUT_MS;
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 100)) {
@@ -44,9 +51,10 @@ export async function reachSupervisor(stateDir: string, runnerPath: string): Pro
       return await connectIn(stateDir, "supervisor.sock");
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      if (code !== "ENOENT" && code !== "ECONNREFUSED") throw unavailable(stateDir, code ?? "no answer", error);
+      if (!NOT_THERE.has(code ?? "")) throw unavailable(stateDir, code ?? "no answer", error);
       if (performance.now() > deadline) throw unavailable(stateDir, "it does not listen", error);
     }
+    if (!wanted()) throw unavailable(stateDir, "the client was closed");
     /* Two agents may start at once: the second supervisor finds the directory owned, and the first one is there. */
     if (!(await startSupervisor(stateDir, runnerPath))) await delay(pauseMs);
   }

@@ -189,12 +189,12 @@ class Client implements Supervisor, LaneOwner {
   async #connect(): Promise<number[]> {
     const patientUntil = performance.now() + BUSY_PATIENCE_MS;
     for (;;) {
-      const socket = await reachSupervisor(this.#options.stateDir, this.#options.runnerPath);
+      const socket = await reachSupervisor(this.#options.stateDir, this.#options.runnerPath, () => !this.#over);
       try {
         return await this.#hello(socket);
       } catch (error) {
         socket.destroy();
-        if (performance.now() > patientUntil) throw error;
+        if (this.#over || performance.now() > patientUntil) throw error;
       }
       await delay(RETRY_FIRST_MS);
     }
