@@ -174,8 +174,7 @@ create table lease (
   root text not null,
   indexes integer[] not null,
   attempts integer[],
-  constraint lease_check CHECK (((cardinality(attempts) = 1) OR (cardinality(attempts) = cardinality(indexes)))),
-  constraint lease_check1 CHECK ((index_high >= index_low)),
+  constraint lease_check CHECK ((index_high >= index_low)),
   constraint lease_index_low_check CHECK ((index_low >= 0)),
   constraint lease_indexes_check CHECK ((cardinality(indexes) > 0)),
   constraint lease_pkey PRIMARY KEY (shard, seq, "position", experiment)
@@ -205,20 +204,7 @@ create table attempt_end (
   memory_max_bytes bigint[],
   tails jsonb,
   details jsonb,
-  constraint attempt_end_check CHECK (((cardinality(attempts) = 1) OR (cardinality(attempts) = cardinality(indexes)))),
-  constraint attempt_end_check1 CHECK (((cardinality(agents) = 1) OR (cardinality(agents) = cardinality(indexes)))),
-  constraint attempt_end_check10 CHECK (((cardinality(ended_at_ms) = 1) OR (cardinality(ended_at_ms) = cardinality(indexes)))),
-  constraint attempt_end_check11 CHECK (((cardinality(cpu_ms) = 1) OR (cardinality(cpu_ms) = cardinality(indexes)))),
-  constraint attempt_end_check12 CHECK (((cardinality(memory_max_bytes) = 1) OR (cardinality(memory_max_bytes) = cardinality(indexes)))),
-  constraint attempt_end_check13 CHECK ((index_high >= index_low)),
-  constraint attempt_end_check2 CHECK (((cardinality(dispositions) = 1) OR (cardinality(dispositions) = cardinality(indexes)))),
-  constraint attempt_end_check3 CHECK (((cardinality(outcomes) = 1) OR (cardinality(outcomes) = cardinality(indexes)))),
-  constraint attempt_end_check4 CHECK (((cardinality(blames) = 1) OR (cardinality(blames) = cardinality(indexes)))),
-  constraint attempt_end_check5 CHECK (((cardinality(charges) = 1) OR (cardinality(charges) = cardinality(indexes)))),
-  constraint attempt_end_check6 CHECK (((cardinality(exit_codes) = 1) OR (cardinality(exit_codes) = cardinality(indexes)))),
-  constraint attempt_end_check7 CHECK (((cardinality(signals) = 1) OR (cardinality(signals) = cardinality(indexes)))),
-  constraint attempt_end_check8 CHECK (((cardinality(not_before_ms) = 1) OR (cardinality(not_before_ms) = cardinality(indexes)))),
-  constraint attempt_end_check9 CHECK (((cardinality(started_at_ms) = 1) OR (cardinality(started_at_ms) = cardinality(indexes)))),
+  constraint attempt_end_check CHECK ((index_high >= index_low)),
   constraint attempt_end_index_low_check CHECK ((index_low >= 0)),
   constraint attempt_end_indexes_check CHECK ((cardinality(indexes) > 0)),
   constraint attempt_end_pkey PRIMARY KEY (shard, seq, "position", experiment)
@@ -361,6 +347,9 @@ begin
   end if;
 
   if l_experiments is not null then
+    if cardinality(l_indexes) <> nullif(cardinality(l_attempts), 1) then
+      raise exception 'the leases of batch % have columns of different lengths', p_seq using errcode = 'AV004';
+    end if;
     insert into lease (shard, seq, position, experiment, template, agent, epoch, root, index_low, index_high, indexes, attempts)
     select p_shard, p_seq, r.n - 1, r.experiment, r.template, r.agent, r.epoch, r.root, r.low, r.high,
       l_indexes[r.first:r.last], column_slice(l_attempts, r.first, r.last)
@@ -369,6 +358,14 @@ begin
   end if;
 
   if e_experiments is not null then
+    if cardinality(e_indexes) <> any (array_remove(array[
+      nullif(cardinality(e_attempts), 1), nullif(cardinality(e_agents), 1), nullif(cardinality(e_dispositions), 1),
+      nullif(cardinality(e_outcomes), 1), nullif(cardinality(e_blames), 1), nullif(cardinality(e_charges), 1),
+      nullif(cardinality(e_exit_codes), 1), nullif(cardinality(e_signals), 1), nullif(cardinality(e_not_before_ms), 1),
+      nullif(cardinality(e_started_at_ms), 1), nullif(cardinality(e_ended_at_ms), 1), nullif(cardinality(e_cpu_ms), 1),
+      nullif(cardinality(e_memory_max_bytes), 1)], null)) then
+      raise exception 'the ends of batch % have columns of different lengths', p_seq using errcode = 'AV004';
+    end if;
     insert into attempt_end (shard, seq, position, experiment, template, index_low, index_high, indexes, attempts, agents,
       dispositions, outcomes, blames, charges, exit_codes, signals, not_before_ms, started_at_ms, ended_at_ms, cpu_ms,
       memory_max_bytes, tails, details)

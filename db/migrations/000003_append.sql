@@ -79,6 +79,9 @@ begin
   end if;
 
   if l_experiments is not null then
+    if cardinality(l_indexes) <> nullif(cardinality(l_attempts), 1) then
+      raise exception 'the leases of batch % have columns of different lengths', p_seq using errcode = 'AV004';
+    end if;
     insert into lease (shard, seq, position, experiment, template, agent, epoch, root, index_low, index_high, indexes, attempts)
     select p_shard, p_seq, r.n - 1, r.experiment, r.template, r.agent, r.epoch, r.root, r.low, r.high,
       l_indexes[r.first:r.last], column_slice(l_attempts, r.first, r.last)
@@ -87,6 +90,14 @@ begin
   end if;
 
   if e_experiments is not null then
+    if cardinality(e_indexes) <> any (array_remove(array[
+      nullif(cardinality(e_attempts), 1), nullif(cardinality(e_agents), 1), nullif(cardinality(e_dispositions), 1),
+      nullif(cardinality(e_outcomes), 1), nullif(cardinality(e_blames), 1), nullif(cardinality(e_charges), 1),
+      nullif(cardinality(e_exit_codes), 1), nullif(cardinality(e_signals), 1), nullif(cardinality(e_not_before_ms), 1),
+      nullif(cardinality(e_started_at_ms), 1), nullif(cardinality(e_ended_at_ms), 1), nullif(cardinality(e_cpu_ms), 1),
+      nullif(cardinality(e_memory_max_bytes), 1)], null)) then
+      raise exception 'the ends of batch % have columns of different lengths', p_seq using errcode = 'AV004';
+    end if;
     insert into attempt_end (shard, seq, position, experiment, template, index_low, index_high, indexes, attempts, agents,
       dispositions, outcomes, blames, charges, exit_codes, signals, not_before_ms, started_at_ms, ended_at_ms, cpu_ms,
       memory_max_bytes, tails, details)

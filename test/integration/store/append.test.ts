@@ -187,6 +187,19 @@ test("an idempotency key is taken for a day, and free afterwards", async (t) => 
   assert.equal(await count(sql, "experiment"), 2);
 });
 
+test("columns of different lengths are refused", async (t) => {
+  for (const parts of [
+    { leases: [lease(1, 0, [1, 2], { attempts: [1, 2, 3] })] },
+    { ends: [end(1, 0, [1, 2], { exitCodes: [1, 2, 3] })] },
+    { ends: [end(1, 0, [1, 2, 3], { memoryMaxBytes: [1, 2] })] },
+  ]) {
+    const { reign, cutter, sql } = await stage(t);
+    await reign.load();
+    await assert.rejects(reign.append(cutter.batch(parts)), { code: "AV004" });
+    assert.deepEqual(await written(sql), zeros());
+  }
+});
+
 test("a record of no task is left out", async (t) => {
   const { reign, cutter, sql } = await stage(t);
   await reign.load();
