@@ -72,6 +72,7 @@ export class ProgressDisplay {
     const now = performance.now();
     const view = {
       counts: this.latest.tasks,
+      running: this.latest.running,
       state: this.latest.state,
       reconnecting: this.reconnecting,
       rate: this.meter.perSecond(now),

@@ -16,9 +16,10 @@ export interface Counts {
   canceled: number;
 }
 
-/** What the bar shows. `leased` tasks are shown as running: from outside, what is held ahead looks the same. */
 export interface ProgressView {
   counts: Counts;
+  /** Tasks that run; the other leased ones wait at their agents and are shown as queued. */
+  running: number;
   state: string;
   /** Set while the connection is lost; shown in place of rate and remaining time. */
   reconnecting: boolean;
@@ -78,8 +79,9 @@ export function progressLine(view: ProgressView, style: BarStyle): string {
   const total = formatCount(counts.total);
   add(percent, 0);
   add(`${formatCount(done).padStart(total.length)}/${total} done`, 0);
-  add(`${formatCount(counts.leased)} running`, 1);
-  add(`${formatCount(counts.queued + counts.waiting)} queued`, 3);
+  const { running, queued } = activity(view);
+  add(`${formatCount(running)} running`, 1);
+  add(`${formatCount(queued)} queued`, 3);
   if (counts.failed > 0) {
     const failed = `${formatCount(counts.failed)} failed`;
     add(failed, 1, paint("red", failed));
@@ -107,10 +109,11 @@ export function progressLine(view: ProgressView, style: BarStyle): string {
 /** The line for a log file: the same figures in full, no bar. */
 export function progressPlainLine(view: ProgressView): string {
   const { counts } = view;
+  const { running, queued } = activity(view);
   const parts = [
     `${formatCount(doneCount(counts))}/${formatCount(counts.total)} done`,
-    `${formatCount(counts.leased)} running`,
-    `${formatCount(counts.queued + counts.waiting)} queued`,
+    `${formatCount(running)} running`,
+    `${formatCount(queued)} queued`,
     `${formatCount(counts.failed)} failed`,
   ];
   if (counts.canceled > 0) parts.push(`${formatCount(counts.canceled)} canceled`);
@@ -118,6 +121,13 @@ export function progressPlainLine(view: ProgressView): string {
   else if (view.state === "PAUSED") parts.push("paused");
   else parts.push(view.rate ? formatRate(view.rate) : "-/s", `ETA ${remaining(view)}`);
   return parts.join(", ");
+}
+
+/** Done, running and queued always add up to the total. */
+function activity({ counts, running }: ProgressView): { running: number; queued: number } {
+  // An agent that came back from a lost connection may run what is queued again by now.
+  const shown = Math.min(running, counts.leased);
+  return { running: shown, queued: counts.queued + counts.waiting + counts.leased - shown };
 }
 
 function remaining(view: ProgressView): string {

@@ -50,6 +50,8 @@ export interface ExperimentView {
   submittedAtMs: number;
   endedAtMs: number | null;
   counts: TaskCounts;
+  /** Tasks that their agents said to have started; the other leased ones are on their way or held ahead. */
+  running: number;
   templates: { name: string; counts: TaskCounts }[];
 }
 

@@ -73,7 +73,7 @@ export interface Held {
    * session lives, and its report is the latest attempt's.
    */
   ghost: boolean;
-  /** Phase as last reported, index into PHASE_NAMES. */
+  /** Phase as last reported, index into PHASE_NAMES; set by `setPhase`. */
   phase: number;
 }
 
@@ -123,6 +123,8 @@ export interface Core {
   readonly ledger: Ledger;
   readonly classes: Classes;
   readonly held: Map<number, Held>;
+  /** Held tasks that their agent said to have started, by experiment; kept by floor/hold.ts alone. For people only. */
+  readonly running: Map<ExperimentId, number>;
   readonly agents: Map<AgentId, AgentFloor>;
   readonly peers: Map<Peer, AgentFloor>;
   /** QUEUED tasks that wait for their backoff, and when each is due; entries of `due` that say another time are stale. */
@@ -166,6 +168,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     held: new Map(),
     agents: new Map(),
     peers: new Map(),
+    running: new Map(),
     backing: new Map(),
     due: new Heap((a, b) => a.dueMono < b.dueMono),
     submitting: new Map(),

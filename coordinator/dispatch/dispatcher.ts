@@ -137,8 +137,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     drain: (agent, reason) => lead().handle({ type: "drain", agent, reason }),
     experiment: (id) => {
-      const experiment = reigning?.core.ledger.experiments.get(id);
-      return reigning && experiment && experimentView(reigning.core, experiment);
+      if (reigning === null) return undefined;
+      const experiment = reigning.core.ledger.experiments.get(id);
+      return experiment && experimentView(reigning.core, experiment);
     },
     tasks: (id, template, from, to) => (reigning ? taskViews(reigning.core, id, template, from, to) : []),
     explain: (id, template, index) => (reigning ? explainTask(reigning.core, id, template, index, reigning.now()) : []),

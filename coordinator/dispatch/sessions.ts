@@ -9,7 +9,7 @@ import type { AttemptGroup, FromAgent, HeldGroup } from "../../shared/protocol/m
 import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
 import { decideEnd } from "./ends.ts";
 import { gatherEnd, putOff } from "./floor/gather.ts";
-import { floorOf, hold, letGo, offerAgain, recharge } from "./floor/hold.ts";
+import { floorOf, hold, letGo, offerAgain, recharge, setPhase } from "./floor/hold.ts";
 import { CANCELING, isMarked, SETTLED, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 
@@ -89,7 +89,7 @@ function settleHeld(
     const attempt = group.attempts[i] as number;
     const held = template && index < template.count ? stillHeld(core, floor, template, index, attempt) : undefined;
     if (held) {
-      held.phase = group.phases[i] === 0 ? 0 : 3;
+      setPhase(core, held, group.phases[i] === 0 ? 0 : 3);
       kept.add(held);
     } else if (group.phases[i] !== HELD_ENDED) {
       // What has ended is reported next and answered by name; everything else is over for this agent.

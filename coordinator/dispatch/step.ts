@@ -9,6 +9,7 @@ import type { AgentFloor, Core, CoreEvent, Effect, Held, Peer } from "./core.ts"
 import { onEnded } from "./ends.ts";
 import { releaseDue } from "./floor/backoff.ts";
 import { cutBatch, dropPutOff } from "./floor/gather.ts";
+import { setPhase } from "./floor/hold.ts";
 import { restoreExperiment } from "./floor/restore.ts";
 import { place } from "./placement.ts";
 import type { Now } from "./ports.ts";
@@ -84,7 +85,7 @@ function onMessage(core: Core, peer: Peer, message: FromAgent, now: Now, effects
       return;
     case "started":
       for (const group of message.groups)
-        for (const held of heldOf(core, floor, group)) held.phase = PHASE_NAMES.indexOf("RUNNING");
+        for (const held of heldOf(core, floor, group)) setPhase(core, held, PHASE_NAMES.indexOf("RUNNING"));
       return;
     case "ended":
       onEnded(core, peer, floor, message.groups, now, effects);

@@ -9,7 +9,7 @@ import type { Core } from "./core.ts";
 import { type ExperimentLedger, experimentState, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 
-export function experimentView(experiment: ExperimentLedger): ExperimentView {
+export function experimentView(core: Core, experiment: ExperimentLedger): ExperimentView {
   const templates = experiment.templates.map((template) => ({
     name: template.definition.name,
     counts: countsOf([template]),
@@ -24,6 +24,7 @@ export function experimentView(experiment: ExperimentLedger): ExperimentView {
     submittedAtMs: experiment.submittedAtMs,
     endedAtMs: experiment.endedAtMs,
     counts: countsOf(experiment.templates),
+    running: core.running.get(experiment.id) ?? 0,
     templates,
   };
 }

@@ -47,6 +47,9 @@ export const Experiment = z
     state: z.enum(EXPERIMENT_STATE_NAMES),
     priority: z.int(),
     tasks: TaskCounts,
+    running: z.int().min(0).meta({
+      description: "Tasks that their agents said to have started; other leased ones are on their way or held ahead.",
+    }),
     submitted_at: Timestamp,
     ended_at: Timestamp.nullable(),
   })

@@ -86,6 +86,7 @@ export class CliServer {
       ...this.experiment,
       state,
       tasks: all,
+      running: all.leased,
       ended_at: ended ? "2026-01-01T00:00:10.000Z" : null,
       templates: this.experiment.templates.map((template) => ({ ...template, tasks: all })),
     };
@@ -166,6 +167,7 @@ export function experimentDetail(total = 100): ExperimentDetail {
     state: "CREATED",
     priority: 0,
     tasks,
+    running: 0,
     submitted_at: "2026-01-01T00:00:00.000Z",
     ended_at: null,
     templates: [

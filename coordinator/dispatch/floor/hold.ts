@@ -4,9 +4,11 @@
 
 import type { AgentId } from "../../../shared/model/ids.ts";
 import { type Capacity, charge, fits, type Quantities } from "../../../shared/model/requirement.ts";
-import { TaskState } from "../../../shared/model/states.ts";
+import { PHASE_NAMES, TaskState } from "../../../shared/model/states.ts";
 import type { AgentFloor, Core, Held } from "../core.ts";
 import { stateOf, type TemplateLedger } from "../ledger/ledger.ts";
+
+const RUNNING = PHASE_NAMES.indexOf("RUNNING");
 
 const NOTHING: Capacity = {
   cpus: 0,
@@ -58,10 +60,25 @@ export function quantitiesOf(capacity: Quantities): Quantities {
 export function hold(core: Core, held: Held): void {
   core.held.set(held.template.base + held.index, held);
   held.floor.held.add(held);
+  if (held.phase === RUNNING) countRunning(core, held, 1);
   if (held.ahead) {
     held.floor.aheadUsed++;
     held.floor.aheadQueue.push(held);
   } else charge(held.floor.free, held.class.requirement, -1);
+}
+
+/** What the agent says that it does with a held task. */
+export function setPhase(core: Core, held: Held, phase: number): void {
+  const before = held.phase;
+  held.phase = phase;
+  if (held.floor.held.has(held)) countRunning(core, held, Number(phase === RUNNING) - Number(before === RUNNING));
+}
+
+function countRunning(core: Core, held: Held, change: number): void {
+  const { id } = held.template.experiment;
+  const count = (core.running.get(id) ?? 0) + change;
+  if (count === 0) core.running.delete(id);
+  else core.running.set(id, count);
 }
 
 /** Takes a task from its agent; what was held ahead moves into the room that this leaves. */
@@ -70,6 +87,7 @@ export function letGo(core: Core, held: Held): void {
   const number = held.template.base + held.index;
   if (core.held.get(number) === held) core.held.delete(number);
   if (!floor.held.delete(held)) return;
+  if (held.phase === RUNNING) countRunning(core, held, -1);
   if (held.ahead) floor.aheadUsed--;
   else charge(floor.free, held.class.requirement, 1);
   promote(floor);

@@ -48,7 +48,17 @@ export function recordOfStored({ dispatcher }: Sources, stored: StoredExperiment
   }
   const { completed, failed, canceled } = end;
   const counts = { total: tasks, waiting: 0, queued: 0, leased: 0, completed, failed, canceled };
-  return { experiment, name, project, state: end.state, priority, counts, submittedAtMs, endedAtMs: end.atMs };
+  return {
+    experiment,
+    name,
+    project,
+    state: end.state,
+    priority,
+    counts,
+    running: 0,
+    submittedAtMs,
+    endedAtMs: end.atMs,
+  };
 }
 
 /** Counts of each template, by ordinal. */

@@ -14,6 +14,8 @@ export interface ExperimentRecord {
   state: ExperimentState;
   priority: number;
   counts: TaskCounts;
+  /** Tasks that their agents said to have started. */
+  running: number;
   submittedAtMs: number;
   endedAtMs: number | null;
 }
@@ -26,6 +28,7 @@ export function recordOfView(view: ExperimentView): ExperimentRecord {
     state: view.state,
     priority: view.priority,
     counts: view.counts,
+    running: view.running,
     submittedAtMs: view.submittedAtMs,
     endedAtMs: view.endedAtMs,
   };

@@ -5,6 +5,7 @@ import { displayWidth, plain } from "../../../agent/cli/terminal.ts";
 
 const view: ProgressView = {
   counts: { total: 10_000, waiting: 0, queued: 5778, leased: 12, completed: 4207, failed: 3, canceled: 0 },
+  running: 12,
   state: "EXECUTING",
   reconnecting: false,
   rate: 853,
@@ -29,6 +30,13 @@ test("the line is never wider than the window less one, whatever the numbers", (
       assert.ok(width < Math.max(columns, 36), `${width} columns of ${columns} for ${total} tasks`);
     }
   }
+});
+
+test("what is held ahead counts as queued: done, running and queued add up", () => {
+  const counts = { ...view.counts, queued: 5290, leased: 500 };
+  assert.match(line({ counts, running: 4 }, 120), /4,210\/10,000 done {2}4 running {2}5,786 queued/);
+  // A ghost of a lost session runs what is queued again.
+  assert.match(line({ counts: view.counts, running: 20 }, 120), /12 running {2}5,778 queued/);
 });
 
 test("100% is said only when all is done", () => {
