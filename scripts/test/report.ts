@@ -62,7 +62,7 @@ export class Report {
     if (byReason.size === 0) return;
     console.log("\nLeft out:");
     for (const [reason, tests] of byReason) console.log(`  ${tests} ${tests === 1 ? "test" : "tests"}: ${reason}`);
-    console.log('"npm run test:services" as root installs what they need.');
+    console.log('As root, "npm run test:services && npm test" adds them.');
   }
 }
 

@@ -19,6 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { parseDatabaseUrl } from "../../../db/address.ts";
 import { openConnection } from "../../../db/connection.ts";
 import { stopPostmaster } from "../../../db/embedded/postmaster.ts";
@@ -26,7 +27,7 @@ import { type EmbeddedDatabase, startEmbedded } from "../../../db/embedded.ts";
 import { migrate } from "../../../db/migrate.ts";
 import { needs } from "../../support/services.ts";
 
-const ROOT = new URL("../../../", import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const OWNER = "test/integration/db/owner.ts";
 const QUICK = { settings: { fsync: "off" } };
 /** nobody, on Debian and most others; no such file belongs to it. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { createStore } from "../../../coordinator/store/store.ts";
 import { dumpSchema } from "../../../db/dump.ts";
 import { migrate } from "../../../db/migrate.ts";
@@ -27,7 +28,7 @@ test("partitions that a dispatcher has made are not part of it", async (t) => {
 /** As the guide says it; without psql the driver reads the same text. */
 async function loadFile(database: TestDatabase): Promise<void> {
   if (existsSync("/usr/bin/psql")) {
-    execFileSync("psql", ["-q", "-v", "ON_ERROR_STOP=1", "-f", FILE.pathname, database.url], {
+    execFileSync("psql", ["-q", "-v", "ON_ERROR_STOP=1", "-f", fileURLToPath(FILE), database.url], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     return;

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { RunRequest } from "../../../agent/run/supervisor/contract.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { alive, Bench, bench, NODE, until } from "./harness.ts";
@@ -15,7 +16,7 @@ async function agentProcess(
   runs: [number, RunRequest][],
   started: number,
 ): Promise<ChildProcess> {
-  const script = new URL("agent-process.ts", import.meta.url).pathname;
+  const script = fileURLToPath(new URL("agent-process.ts", import.meta.url));
   const child = spawn(NODE, [script, b.stateDir, JSON.stringify(runs)], { stdio: ["ignore", "pipe", "inherit"] });
   t.after(() => child.kill("SIGKILL"));
   let said = "";

@@ -8,10 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import type { EndedEvent, RunEvent, RunRequest, Supervisor } from "../../../agent/run/supervisor/contract.ts";
 import { openSupervisor } from "../../../agent/run/supervisor/supervisor.ts";
 
-const ROOT = new URL("../../../", import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 /** AIRAVATA_TEST_RUNNER: the same tests on another build, as one with sanitizers. */
 export const RUNNER =
   process.env.AIRAVATA_TEST_RUNNER ?? join(ROOT, `agent/runner/bin/airavata-runner-linux-${process.arch}`);

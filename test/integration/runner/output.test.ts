@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { test } from "node:test";
+import { needs } from "../../support/services.ts";
 import { bench, residentBytes } from "./harness.ts";
 
 const MIB = 1024 * 1024;
@@ -141,10 +142,8 @@ test("an output file is never written through a link or over another file", asyn
   assert.equal(readFileSync(b.file("victim"), "utf8"), "mine");
 });
 
-const root = process.getuid?.() === 0;
-
 test("a full disk under the output ends the task with cause disk, and the runner lives", {
-  skip: !root && "needs a tmpfs",
+  skip: needs("root"),
 }, async (t) => {
   const b = bench(t);
   await b.open();
@@ -156,7 +155,7 @@ test("a full disk under the output ends the task with cause disk, and the runner
 });
 
 test("a full disk under the state directory starts nothing, loses nothing and heals", {
-  skip: !root && "needs a tmpfs",
+  skip: needs("root"),
 }, async (t) => {
   const b = bench(t);
   b.mount(b.stateDir, "512k");

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Deposed, type Reign } from "../../../coordinator/dispatch/ports.ts";
 import { createStore, type Store } from "../../../coordinator/store/store.ts";
 import { LEADERSHIP_DEADLINE_MS, LEADERSHIP_LEASE_MS } from "../../../shared/model/constants.ts";
@@ -36,7 +37,7 @@ async function elapsed(work: () => Promise<unknown>): Promise<number> {
 async function spawnHolder(
   database: TestDatabase,
 ): Promise<{ child: ChildProcess; lines: AsyncIterableIterator<string> }> {
-  const script = new URL("./holder.ts", import.meta.url).pathname;
+  const script = fileURLToPath(new URL("./holder.ts", import.meta.url));
   const child = spawn(process.execPath, [script, database.url], { stdio: ["pipe", "pipe", "inherit"] });
   database.defer(async () => {
     const gone = child.exitCode !== null || child.signalCode !== null ? null : once(child, "exit");

@@ -27,6 +27,11 @@ test("no path of one machine, no registry", () => {
   assert.deepEqual([...find(texts, machine), ...find(texts, registry)], []);
 });
 
+test("a file URL becomes a path by fileURLToPath: in a folder with a space its pathname names nothing", () => {
+  const sources = code.filter((path) => path.endsWith(".ts"));
+  assert.deepEqual(find(sources, /import\.meta\.url\)\.pathname|\bFILE\.pathname/), []);
+});
+
 test("every text file ends with a newline and holds no carriage return", () => {
   const wrong = texts.filter((path) => {
     const text = read(path);
