@@ -39,11 +39,10 @@ export class EventRing {
   /** Position of `slots[0]`. */
   private offset = 0;
   private timeline = 0;
-  /** Everything up to and with this seq was before this reign. */
-  private baseSeq = 0;
+  /** The newest event that is not kept; when a reign begins, the end of its first seq. */
+  private lost: Omit<Cursor, "timeline"> = { seq: 0, after: 0 };
   /** Newest seq seen, with or without events. */
   private headSeq = 0;
-  private droppedAny = false;
   private tasks = 0;
 
   constructor(eventsMax: number = EVENT_RING_MAX, tasksMax: number = EVENT_RING_TASKS_MAX) {
@@ -57,9 +56,8 @@ export class EventRing {
     this.slots = [];
     this.start = 0;
     this.timeline = timeline;
-    this.baseSeq = seq;
+    this.lost = { seq, after: 0 };
     this.headSeq = seq;
-    this.droppedAny = false;
     this.tasks = 0;
   }
 
@@ -71,9 +69,10 @@ export class EventRing {
     });
     // The newest event stays whatever it weighs.
     while (this.kept > this.eventsMax || (this.tasks > this.tasksMax && this.kept > 1)) {
-      this.tasks -= weightOf(this.slots[this.start]!.event);
+      const { seq, after, event } = this.slots[this.start]!;
+      this.lost = { seq, after };
+      this.tasks -= weightOf(event);
       this.start++;
-      this.droppedAny = true;
     }
     // Cutting off half at a time makes a drop cheap on average.
     if (this.start > this.slots.length / 2) {
@@ -118,11 +117,8 @@ export class EventRing {
     return this.offset + low;
   }
 
-  /** Whether nothing lies between the cursor and the oldest kept event. */
-  private reaches(cursor: Cursor): boolean {
-    const oldest = this.slots[this.start];
-    if (oldest !== undefined && cursor.seq > oldest.seq) return true;
-    if (oldest !== undefined && cursor.seq === oldest.seq) return cursor.after <= oldest.after + 1;
-    return !this.droppedAny && cursor.seq >= this.baseSeq && cursor.after === 0;
+  /** Whether the cursor stands at or after the newest event that is not kept. */
+  private reaches({ seq, after }: Cursor): boolean {
+    return seq > this.lost.seq || (seq === this.lost.seq && after <= this.lost.after);
   }
 }
