@@ -132,6 +132,8 @@ export class CliServer {
         next_cursor: null,
         problems: [],
       }),
+    "GET /health": (_, response) =>
+      sendJson(response, 200, { status: "ok", version: "0", started_at: this.experiment.submitted_at }),
     "GET /user": (seen, response) =>
       seen.headers.authorization === "Bearer right"
         ? sendJson(response, 200, { id: 1, name: "operator", kind: "operator_token" })

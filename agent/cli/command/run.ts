@@ -16,7 +16,7 @@ import {
   type SpecFile,
 } from "../specfile.ts";
 import { findStack, startStack } from "../stack.ts";
-import { submit } from "../submit.ts";
+import { probe, submit } from "../submit.ts";
 import { printableLine } from "../terminal.ts";
 import { download } from "./outputs.ts";
 import { addCommand, type Bind, gather } from "./tree.ts";
@@ -77,6 +77,7 @@ async function run(invocation: Invocation): Promise<number> {
   }
 
   const connection = await connectOrStart(invocation);
+  await probe(connection.client);
   const body = {
     spec: file.text,
     spec_directory: file.directory,

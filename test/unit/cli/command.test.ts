@@ -42,7 +42,7 @@ test("run: submits, watches, summarizes; exit 0", async () => {
   const { code, stdout } = await cli.end();
   assert.equal(code, 0);
   assert.match(stdout, /^sweep \(experiment 17\): COMPLETED, 100 tasks in 10 s\n\nTEMPLATE +TASKS +COMPLETED/);
-  const body = server.seen[0]?.body as Record<string, unknown>;
+  const body = server.seen.find(({ method }) => method === "POST")?.body as Record<string, unknown>;
   assert.equal(body.name, "mine");
   assert.equal(body.spec_directory, directory);
 });
@@ -192,6 +192,15 @@ test("nobody listening is exit 4 with a sentence", async () => {
   assert.equal(code, 4);
   assert.match(stderr, /^error: .*http:\/\/127\.0\.0\.1:9 does not answer/);
   assert.doesNotMatch(stderr, /\n\s+at /);
+});
+
+test("run: an address where nobody listens is exit 4 in a moment", async () => {
+  const begun = performance.now();
+  const { code, stderr } = await airavata(["run", spec, "--server", "http://127.0.0.1:9"], { env: env() });
+  assert.equal(code, 4);
+  assert.match(stderr, /does not answer/);
+  // Half a minute is what a submit waits for a server that has answered before.
+  assert.ok(performance.now() - begun < 20_000);
 });
 
 test("no server configured and no stack is exit 4 with both ways out", async () => {
