@@ -38,6 +38,8 @@ export function admit(state: AgentState, out: AgentEffect[]): void {
 export function prepareAhead(state: AgentState, out: AgentEffect[]): void {
   if (state.held.length === 0) return;
   const wanted = 2 * slotsOf(state) + PREPARED_AHEAD;
+  // Several at once cost the file system's threads little more than one: filled up when half is used, not one by one.
+  if (state.preparing + state.ready.length > wanted / 2) return;
   while (state.heldCount > 0 && state.preparing + state.ready.length < wanted) {
     const lease = state.held[state.heldHead++] as Lease;
     if (lease.phase !== LeasePhase.HELD) continue;

@@ -2,11 +2,16 @@
 import { FRAME_BYTES_MAX, FRAME_TASKS_MAX } from "../../shared/model/constants.ts";
 import type { AttemptGroup, EndGroup } from "../../shared/protocol/messages.ts";
 import type { AttemptEnd } from "../report/end.ts";
-import type { AgentEffect } from "./contract.ts";
+import type { AgentEffect, Now } from "./contract.ts";
 import { type AgentState, type HeldTemplate, type Lease, LeasePhase } from "./state.ts";
 
 type StartGroup = AttemptGroup & { startedAtMs: number[] };
 
+/**
+ * Longest wait of a report for others, far below the 200 ms of work that are held ahead: usually the acknowledgement of
+ * those before it comes sooner.
+ */
+const GATHER_MS = 20;
 /** An end's numbers take at most 9 bytes in each of 10 columns. */
 const END_BYTES = 90;
 /** UTF-8 takes at most three bytes for what is one character of a JavaScript string. */
@@ -21,14 +26,33 @@ export function persistEnds(state: AgentState, out: AgentEffect[]): void {
   state.toPersist = [];
 }
 
-/** Sends gathered starts and ends; those that are over by now are left out. */
-export function sendReports(state: AgentState, out: AgentEffect[]): void {
-  if (state.toldStarts.length > 0) sendStarts(state, out);
-  if (state.toldEnds.length > 0) sendEnds(state, out);
+/**
+ * Sends gathered ends, unless earlier ones still wait for their acknowledgement: then what ends meanwhile goes in one
+ * frame, as the journal behind it commits in one batch. The first end after a pause goes at once. Starts go along, or by
+ * themselves when they have waited; one that ended meanwhile is told by its end alone.
+ */
+export function sendReports(state: AgentState, now: Now, out: AgentEffect[]): void {
+  const endsDue = state.toldEnds.length > 0 && (!state.awaitingAck || now.mono >= state.endsSentMono + GATHER_MS);
+  if (state.toldStarts.length > 0 && (endsDue || now.mono >= state.startsSentMono + GATHER_MS)) {
+    state.startsSentMono = now.mono;
+    sendStarts(state, out);
+  }
+  if (!endsDue) return;
+  state.awaitingAck = true;
+  state.endsSentMono = now.mono;
+  sendEnds(state, out);
+}
+
+/** When reports that gather must be sent at the latest. */
+export function reportsDueMono(state: AgentState): number {
+  if (state.session !== "ready" || state.congested) return Number.POSITIVE_INFINITY;
+  const ends = state.toldEnds.length > 0 ? state.endsSentMono + GATHER_MS : Number.POSITIVE_INFINITY;
+  return state.toldStarts.length > 0 ? Math.min(ends, state.startsSentMono + GATHER_MS) : ends;
 }
 
 /** After a welcome every end that is not acknowledged is told again. */
 export function tellAllEnds(state: AgentState): void {
+  state.awaitingAck = false;
   state.toldEnds.length = 0;
   for (const lease of state.leases.values()) if (lease.phase === LeasePhase.ENDED) state.toldEnds.push(lease);
 }

@@ -12,6 +12,7 @@ import {
 import type { AgentEffect, Now } from "./contract.ts";
 import { lastsMs } from "./credit.ts";
 import { distrust } from "./lanes.ts";
+import { reportsDueMono } from "./reports.ts";
 import { type AgentState, LeasePhase } from "./state.ts";
 
 type Message<T extends ToAgent["type"]> = Extract<ToAgent, { type: T }>;
@@ -145,6 +146,7 @@ export function nextWake(state: AgentState): number {
   if (state.session === "ready") {
     wake = Math.min(wake, state.renewDueMono, state.creditSentMono + state.options.pollIntervalMs);
   }
+  wake = Math.min(wake, reportsDueMono(state));
   return state.mistrusted ? wake : Math.min(wake, state.trustedUntilMono);
 }
 

@@ -153,6 +153,12 @@ export interface AgentState {
   toldStarts: Lease[];
   /** Ended and not told to this session yet. */
   toldEnds: Lease[];
+  /** Ends were sent and nothing was acknowledged since: what ends meanwhile gathers for the next frame. */
+  awaitingAck: boolean;
+  endsSentMono: number;
+  startsSentMono: number;
+  /** The socket was full at the last turn. */
+  congested: boolean;
   toPersist: AttemptEnd[];
 
   /** Template of the latest lease: its requirement is what a slot is counted in. */
@@ -222,6 +228,10 @@ export function createAgentState(options: CoreOptions): AgentState {
     devicesFree: [...options.gpuDevices],
     toldStarts: [],
     toldEnds: [],
+    awaitingAck: false,
+    endsSentMono: Number.NEGATIVE_INFINITY,
+    startsSentMono: Number.NEGATIVE_INFINITY,
+    congested: false,
     toPersist: [],
     typical: { leased: undefined, need: SILENT_REQUIREMENT, medianMs: 0 },
     rate: 0,

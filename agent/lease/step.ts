@@ -111,8 +111,9 @@ function turn(state: AgentState, now: Now, writable: boolean, out: AgentEffect[]
     prepareAhead(state, out);
   }
   persistEnds(state, out);
+  state.congested = !writable;
   if (state.session === "ready" && writable) {
-    sendReports(state, out);
+    sendReports(state, now, out);
     if (state.draining === null || state.leases.size > 0) stateCredit(state, now, out);
   }
   if (state.draining !== null && state.leases.size === 0) leave(state, out);

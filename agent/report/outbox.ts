@@ -1,8 +1,10 @@
 /**
  * The outbox: ends that the coordinator has not acknowledged, in an append-only file that survives kill -9 at any point.
- * Every record has a length and a checksum; a torn tail is dropped at the next start. What has gathered in a loop turn is
- * one write; nothing is written synchronously. There is no fsync: the runners keep their own record of every end until it
- * is acknowledged, and a power cut, which may take both, ends the tasks themselves too: they are run again.
+ * Every record has a length and a checksum; a torn tail is dropped at the next start. Nothing is written synchronously.
+ *
+ * An end is written only if its acknowledgement takes longer than usual: until it is acknowledged the runners keep their
+ * own record of it, from which the next process would make the same end. So a coordinator that answers costs no write at
+ * all. There is no fsync: a power cut, which may take both records, ends the tasks themselves too, and they run again.
  *
  * A failed write (full disk) loses nothing: the records wait in memory, the write is tried again at the same place, and
  * the owner is told to start nothing meanwhile.
@@ -13,6 +15,8 @@ import { crc32 } from "node:zlib";
 import { AiravataError, errorLine } from "../../shared/error/error.ts";
 import type { AttemptEnd } from "./end.ts";
 
+/** Ten round trips with a commit in each: what is not acknowledged by then may take long. */
+const WRITE_DELAY_MS = 50;
 /** Rewritten beyond this when most of it is acknowledged: 8 MiB are some 50,000 ends. */
 const COMPACT_BYTES = 8 * 1024 * 1024;
 /** Beyond it nothing is appended: 4,000 unacknowledged ends of at most 13 KB (a tail of 4 KiB, escaped) fit. */
@@ -21,6 +25,8 @@ const RETRY_MS = 500;
 /** Length and checksum. */
 const HEAD_BYTES = 8;
 const RECORD_BYTES_MAX = 64 * 1024;
+/** Keys of one record: at 45 bytes each they stay below its limit. */
+const FORGOTTEN_PER_RECORD = 1_000;
 
 type Entry = { end: AttemptEnd } | { forget: string[] };
 
@@ -35,12 +41,14 @@ export class Outbox {
   #file: FileHandle;
   /** Unacknowledged ends by key. */
   readonly #ends: Map<string, AttemptEnd>;
+  /** Those of them that are not in the file. */
+  #unwritten = new Map<string, AttemptEnd>();
+  /** Keys that are in the file and acknowledged. */
+  #forgotten: string[] = [];
   /** Written and good up to here. */
   #bytes: number;
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
   #writing: Promise<void> | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #troubled = false;
 
   private constructor(options: OutboxOptions, file: FileHandle, ends: Map<string, AttemptEnd>, bytes: number) {
@@ -73,83 +81,102 @@ export class Outbox {
     return this.#ends.has(key);
   }
 
-  /** Adds ends; they are written with whatever else has gathered by the end of this loop turn. */
   append(ends: readonly AttemptEnd[]): void {
     for (const end of ends) {
       this.#ends.set(end.key, end);
-      this.#add({ end });
+      this.#unwritten.set(end.key, end);
     }
+    this.#writeLater(WRITE_DELAY_MS);
   }
 
   /** Drops acknowledged ends; keys that are not here are ignored. */
   forget(keys: readonly string[]): void {
-    const known = keys.filter((key) => this.#ends.delete(key));
-    // Keys of one record stay far below its limit.
-    for (let i = 0; i < known.length; i += 1_000) this.#add({ forget: known.slice(i, i + 1_000) });
+    for (const key of keys) {
+      if (this.#ends.delete(key) && !this.#unwritten.delete(key)) this.#forgotten.push(key);
+    }
+    if (this.#forgotten.length > 0) this.#writeLater(WRITE_DELAY_MS);
   }
 
   /** Resolves when everything that was appended is written, or cannot be at present. */
   async flushed(): Promise<void> {
+    await this.#writing;
     await this.#write();
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#retry);
-    await this.#write();
-    clearTimeout(this.#retry);
+    await this.flushed();
+    clearTimeout(this.#timer);
     await this.#file.close();
   }
 
-  #add(entry: Entry): void {
-    const record = encodeRecord(entry);
-    this.#pending.push(record);
-    this.#pendingBytes += record.length;
-    if (this.#writing === undefined && this.#retry === undefined) {
-      this.#writing = new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#writeAll());
-    }
+  #writeLater(delayMs: number): void {
+    if (this.#timer !== undefined || this.#writing !== undefined) return;
+    this.#timer = setTimeout(() => void this.#write(), delayMs);
+    this.#timer.unref();
   }
 
   #write(): Promise<void> {
-    this.#writing ??= this.#writeAll();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#writing ??= this.#writeAll().finally(() => {
+      this.#writing = undefined;
+      const retry = this.#troubled ? RETRY_MS : WRITE_DELAY_MS;
+      if (this.#unwritten.size > 0 || this.#forgotten.length > 0) this.#writeLater(retry);
+    });
     return this.#writing;
   }
 
+  /** Writes what there is now; what comes meanwhile is written later. */
   async #writeAll(): Promise<void> {
+    const ends = this.#unwritten;
+    const forgotten = this.#forgotten;
+    this.#unwritten = new Map();
+    this.#forgotten = [];
     try {
-      while (this.#pending.length > 0) {
-        if (this.#bytes + this.#pendingBytes > OUTBOX_BYTES_MAX) throw new Error(`it has reached ${this.#bytes} bytes`);
-        const batch = Buffer.concat(this.#pending);
-        const taken = this.#pending.length;
-        // The place is given: a part that was written before an error is written over.
-        for (let at = 0; at < batch.length; ) {
-          const { bytesWritten } = await this.#file.write(batch, at, batch.length - at, this.#bytes + at);
-          at += bytesWritten;
-        }
-        this.#bytes += batch.length;
-        this.#pending.splice(0, taken);
-        this.#pendingBytes -= batch.length;
-        if (this.#ends.size === 0 && this.#pending.length === 0) await this.#empty();
-        else if (this.#bytes > COMPACT_BYTES) await this.#compact();
+      if (this.#ends.size === 0) await this.#empty();
+      else if (ends.size > 0 || forgotten.length > 0) {
+        await this.#append(ends, forgotten);
+        if (this.#bytes > COMPACT_BYTES) await this.#compact();
       }
       this.#trouble(null);
     } catch (error) {
+      // What was acknowledged while we tried needs no record any more.
+      for (const [key, end] of this.#unwritten) ends.set(key, end);
+      this.#unwritten = new Map([...ends].filter(([key]) => this.#ends.has(key)));
+      this.#forgotten = [...forgotten, ...this.#forgotten];
       this.#trouble(`the outbox ${this.#options.path} cannot be written: ${errorLine(error)}`);
-    } finally {
-      this.#writing = undefined;
     }
+  }
+
+  async #append(ends: Map<string, AttemptEnd>, forgotten: string[]): Promise<void> {
+    const records = [...ends.values()].map((end) => encodeRecord({ end }));
+    for (let i = 0; i < forgotten.length; i += FORGOTTEN_PER_RECORD) {
+      records.push(encodeRecord({ forget: forgotten.slice(i, i + FORGOTTEN_PER_RECORD) }));
+    }
+    const batch = Buffer.concat(records);
+    if (this.#bytes + batch.length > OUTBOX_BYTES_MAX) throw new Error(`it has reached ${this.#bytes} bytes`);
+    // The place is given: a part that was written before an error is written over.
+    for (let at = 0; at < batch.length; ) {
+      const { bytesWritten } = await this.#file.write(batch, at, batch.length - at, this.#bytes + at);
+      at += bytesWritten;
+    }
+    this.#bytes += batch.length;
   }
 
   /** Nothing is unacknowledged: nothing of the file is needed. */
   async #empty(): Promise<void> {
+    if (this.#bytes === 0) return;
     await this.#file.truncate(0);
     this.#bytes = 0;
   }
 
   /** Writes what is unacknowledged to a new file and puts it in place: whenever we die, one of the two is whole. */
   async #compact(): Promise<void> {
-    const records = [...this.#ends.values()].map((end) => encodeRecord({ end }));
-    const content = Buffer.concat(records);
+    const written = [...this.#ends.values()].filter(({ key }) => !this.#unwritten.has(key));
+    const content = Buffer.concat(written.map((end) => encodeRecord({ end })));
     if (content.length > this.#bytes / 2) return;
+    // Acknowledged until now: not in the new file, so nothing is to be forgotten there.
+    this.#forgotten = [];
     const beside = `${this.#options.path}.new`;
     const file = await open(beside, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
     try {
@@ -162,19 +189,9 @@ export class Outbox {
     await this.#file.close();
     this.#file = file;
     this.#bytes = content.length;
-    // Ends that gathered meanwhile are in the new file already; written again they say the same.
   }
 
   #trouble(reason: string | null): void {
-    clearTimeout(this.#retry);
-    this.#retry = undefined;
-    if (reason !== null) {
-      this.#retry = setTimeout(() => {
-        this.#retry = undefined;
-        void this.#write();
-      }, RETRY_MS);
-      this.#retry.unref();
-    }
     if (reason === null && !this.#troubled) return;
     this.#troubled = reason !== null;
     this.#options.onTrouble(reason);

@@ -101,8 +101,10 @@ test("drain on SIGTERM finishes what runs, gives back the rest, says goodbye and
   try {
     await coordinator.message("free");
     const text = `touch ${directory}/there.$AIRAVATA_TASK_INDEX; while [ ! -e ${directory}/go ]; do sleep 0.02; done`;
-    coordinator.lease(1, template({ command: shell(text) }), [0, 1, 2]);
+    const leased = template({ command: shell(text) });
+    coordinator.lease(1, leased, [0]);
     await untilFile(join(directory, "there.0"));
+    coordinator.lease(1, leased, [1, 2]);
     child.child.kill("SIGTERM");
     await coordinator.until("two given back", () => coordinator.ends.length === 2);
     assert.ok(coordinator.ends.every((end) => end.outcome === Outcome.RELEASED));
