@@ -102,6 +102,7 @@ test("a server that came back elsewhere is found there", async () => {
     const { final, client } = await following;
     assert.equal(final.state, "COMPLETED");
     assert.equal(client.server, other.url);
+    assert.equal(other.subscriptions[0]?.cursor, "1.1.0", "it goes on where it was");
   } finally {
     await other.stop();
   }
