@@ -5,6 +5,7 @@
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
 import { readSettings, type SettingsSources, secretValues } from "../shared/settings/read.ts";
 import type { SettingsOf, SettingsTable } from "../shared/settings/setting.ts";
+import { type UnsupportedVariable, unsupportedNotices } from "../shared/settings/unsupported.ts";
 
 export const AGENT_SETTINGS = {
   name: {
@@ -13,13 +14,6 @@ export const AGENT_SETTINGS = {
     type: "string",
     default: undefined,
     doc: "The agent's name; the host's name when not set",
-  },
-  computeResource: {
-    flag: "--compute-resource",
-    variable: "COMPUTE_ID",
-    type: "string",
-    default: undefined,
-    doc: "The compute resource that the agent belongs to",
   },
   apiUrl: {
     flag: "--api-url",
@@ -140,8 +134,21 @@ export const AGENT_SETTINGS = {
 
 export type AgentSettings = SettingsOf<typeof AGENT_SETTINGS>;
 
-/** The agent's settings and the values its logger must hide. Throws `setting_invalid` or `setting_unknown`. */
-export function readAgentSettings(sources: SettingsSources): { settings: AgentSettings; secrets: string[] } {
+/** Variables of the guide that the agent does not read yet. Exported for tests that compare it with the docs. */
+export const AGENT_UNSUPPORTED: Record<string, UnsupportedVariable> = {
+  COMPUTE_ID: { instead: "give the agent a label by AIRAVATA_LABELS, and let tasks ask for that" },
+};
+
+/**
+ * The agent's settings, the values its logger must hide, and sentences about set variables that are not used yet.
+ * Throws `setting_invalid` or `setting_unknown`.
+ */
+export function readAgentSettings(sources: SettingsSources): {
+  settings: AgentSettings;
+  secrets: string[];
+  notices: string[];
+} {
+  const notices = unsupportedNotices(AGENT_UNSUPPORTED, sources.env ?? {});
   const { values } = readSettings(AGENT_SETTINGS, sources);
-  return { settings: values, secrets: secretValues(AGENT_SETTINGS, values) };
+  return { settings: values, secrets: secretValues(AGENT_SETTINGS, values), notices };
 }

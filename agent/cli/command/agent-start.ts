@@ -33,9 +33,10 @@ export const AGENT_OPTIONS: CommandOption[] = [
 ];
 
 export async function startAgent(invocation: Invocation): Promise<number> {
-  const { settings, secrets } = agentSettings(invocation);
+  const { settings, secrets, notices } = agentSettings(invocation);
   const outputDir = requiredOutputDir(settings);
   const log = agentLogger(settings, secrets, invocation.err.isTerminal);
+  for (const notice of notices) log.warn(notice);
   const { apiUrl, enrolmentToken, passEnv, pollIntervalMs } = settings;
   const agent = await createAgent({
     apiUrl,
@@ -82,7 +83,7 @@ export async function enrolAgent(invocation: Invocation): Promise<undefined> {
   }
 }
 
-function agentSettings(invocation: Invocation): { settings: AgentSettings; secrets: string[] } {
+function agentSettings(invocation: Invocation): ReturnType<typeof readAgentSettings> {
   const flags: Record<string, unknown> = {};
   for (const { flag } of Object.values(AGENT_SETTINGS)) {
     const name = flag.slice(2);

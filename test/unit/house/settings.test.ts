@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CLIENT_SETTINGS } from "../../../agent/cli/settings.ts";
-import { AGENT_SETTINGS } from "../../../agent/settings.ts";
+import { AGENT_SETTINGS, AGENT_UNSUPPORTED } from "../../../agent/settings.ts";
 import { COORDINATOR_SETTINGS, COORDINATOR_UNSUPPORTED } from "../../../coordinator/settings.ts";
 import { defaultText } from "../../../shared/settings/flags.ts";
 import type { Setting, SettingsTable } from "../../../shared/settings/setting.ts";
@@ -54,8 +54,23 @@ for (const [process, table] of Object.entries(TABLES)) {
   });
 }
 
+test("every setting is read: one that nothing heeds misleads who sets it", () => {
+  const heeded = (room: string, name: string): boolean =>
+    SOURCES.some(
+      (path) => path.startsWith(room) && !path.endsWith("/settings.ts") && new RegExp(`\\b${name}\\b`).test(read(path)),
+    );
+  const unread = [
+    ...Object.keys(COORDINATOR_SETTINGS).filter((name) => !heeded("coordinator/", name)),
+    ...Object.keys(AGENT_SETTINGS).filter((name) => !heeded("agent/", name)),
+    ...Object.keys(CLIENT_SETTINGS).filter((name) => !heeded("agent/cli/", name)),
+  ];
+  assert.deepEqual(unread, []);
+});
+
 test("every variable that is not supported yet stands in the docs", () => {
-  const missing = Object.keys(COORDINATOR_UNSUPPORTED).filter((name) => !documentation.includes(`\`${name}\``));
+  const missing = [...Object.keys(COORDINATOR_UNSUPPORTED), ...Object.keys(AGENT_UNSUPPORTED)].filter(
+    (name) => !documentation.includes(`\`${name}\``),
+  );
   assert.deepEqual(missing, []);
 });
 
