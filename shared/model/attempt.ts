@@ -98,12 +98,3 @@ export function chargeFor(outcome: Outcome, blame: Blame): Charge {
   if (blame === Blame.NOT_HELD) return Charge.NONE;
   return retryCause(blame) === undefined ? Charge.INFRASTRUCTURE : Charge.USER;
 }
-
-/** What an agent measured of one attempt; absent figures are 0. */
-export interface AttemptUsage {
-  /** Wall-clock milliseconds since 1970 at the agent. */
-  startedAtMs: number;
-  endedAtMs: number;
-  cpuMs: number;
-  memoryMaxBytes: number;
-}

@@ -6,10 +6,10 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-/** Liveness of agent sessions. A test may run with `ttlMs: 3000`; the others follow from it by `sessionTiming`. */
-export const HEARTBEAT_MS = 5_000;
+/** Liveness of agent sessions. A test may run with `ttlMs: 3000`; the other periods follow from it by `sessionTiming`. */
+const HEARTBEAT_MS = 5_000;
 /** Four heartbeats: three may be lost before a session is. */
-export const SESSION_TTL_MS = 20_000;
+export const SESSION_TTL_MS = 4 * HEARTBEAT_MS;
 
 export interface SessionTiming {
   /** How long a lease lives without a renewal, on the dispatcher's monotonic clock. */
