@@ -12,6 +12,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
@@ -161,9 +162,15 @@ function ownDirectory(name: string, runAs: RunAs): string {
   return path;
 }
 
-/** Ends and removes what runs of processes that are gone have left. */
+/** Templates of migrations that have changed since are of no use; the present one is made anew once a week. */
+const TEMPLATE_KEPT_MS = 7 * 24 * 3_600_000;
+
+/** Ends and removes what runs of processes that are gone have left, and old templates. */
 function sweep(): void {
   for (const name of readdirSync(BASE)) {
+    if (name.startsWith("template-") && statSync(join(BASE, name)).ctimeMs < Date.now() - TEMPLATE_KEPT_MS) {
+      rmSync(join(BASE, name), { recursive: true, force: true });
+    }
     const owner = /^(?:run|new|binaries-new)-(\d+)/.exec(name)?.[1];
     if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
     const path = join(BASE, name);
