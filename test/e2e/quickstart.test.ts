@@ -53,7 +53,7 @@ for (const owner of process.getuid?.() === 0 ? [undefined, NOBODY] : [undefined]
         assert.equal(code, 0, `${words.join(" ")}: ${stderr}`);
         return stdout;
       };
-      assert.match(await ask("experiment", "list"), /2 +sweep +default +COMPLETED +49\/49/);
+      assert.match(await ask("experiment", "list"), /2 +sweep +COMPLETED +49\/49/);
       assert.match(await ask("experiment", "show", "1"), /state +COMPLETED/);
       assert.match(await ask("experiment", "tasks", "1", "--template", "summary"), /1\/summary\/0 +COMPLETED/);
       assert.match(
