@@ -20,9 +20,11 @@ export interface SpecFile {
   text: string;
 }
 
+const STANDARD_INPUT = "(standard input)";
+
 /** Reads the file; `-` is standard input. Throws `file_unreadable`. */
 export async function readSpecFile(path: string): Promise<SpecFile> {
-  if (path === "-") return { path: "(standard input)", directory: process.cwd(), text: await readStandardInput() };
+  if (path === "-") return { path: STANDARD_INPUT, directory: process.cwd(), text: await readStandardInput() };
   try {
     const { size } = await stat(path);
     // Not read at all when it cannot be one: somebody gave a data file.
@@ -51,7 +53,8 @@ export async function checkSpecFile(
   parameters: Record<string, string>,
   options: SpecOptions,
 ): Promise<CheckedSpec> {
-  const parsed = parseExperiment({ text: file.text, fileName: file.path }, parameters, {
+  const fileName = file.path === STANDARD_INPUT ? undefined : file.path;
+  const parsed = parseExperiment({ text: file.text, fileName }, parameters, {
     ...options,
     specDirectory: file.directory,
   });

@@ -49,6 +49,7 @@ export function addRunCommand(program: Command, bind: Bind): void {
         "run examples/sweep.yaml",
         "run sweep.yaml -p seed=7 -p receptor=./other.pdb --name seed-7",
         "run sweep.yaml --dry-run",
+        "run - < sweep.yaml",
         "run sweep.yaml --server https://cluster.example.org --output-dir results",
       ],
     },
