@@ -31,6 +31,8 @@ const EXEC_FAULTS: number[] = [
   ERRNO.ENAMETOOLONG,
   ERRNO.EPERM,
 ];
+/** Errors of keeping output that a task causes by what it does in its own directory. */
+const OWN_FAULTS: number[] = [ERRNO.ENOENT, ERRNO.EEXIST, ERRNO.ENOTDIR, ERRNO.EISDIR, ERRNO.ELOOP];
 const DISK_FAULTS: number[] = [ERRNO.ENOSPC, ERRNO.EDQUOT, ERRNO.EIO, ERRNO.EROFS];
 
 type Verdict = Pick<AttemptEnd, "outcome" | "blame"> & { detail?: string };
@@ -82,12 +84,22 @@ function verdict(event: EndedEvent, evidence: Evidence): Verdict {
     case "killed":
       return { outcome: Outcome.CANCELED, blame: Blame.CANCELED };
     case "disk":
-      return failed(Blame.DISK, `its output could not be kept (${errorName(event.errno)})`);
+      return outputVerdict(event, failed);
     case "runner_lost":
       return failed(Blame.RUNNER_LOST, "the process that ran it died; what it had started was ended");
     case "spawn":
       return spawnVerdict(event, failed);
   }
+}
+
+function outputVerdict(event: EndedEvent, failed: (blame: Blame, detail: string) => Verdict): Verdict {
+  const name = errorName(event.errno);
+  if (DISK_FAULTS.includes(event.errno)) return failed(Blame.DISK, `its output could not be kept (${name})`);
+  if (OWN_FAULTS.includes(event.errno)) {
+    const why = "it removed its directory, or has files named .stdout and .stderr there itself";
+    return failed(Blame.OUTPUT, `its output could not be kept (${name}): ${why}`);
+  }
+  return failed(Blame.AGENT, `its output could not be kept (${event.stage}: ${name})`);
 }
 
 function spawnVerdict(event: EndedEvent, failed: (blame: Blame, detail: string) => Verdict): Verdict {

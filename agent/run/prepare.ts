@@ -86,6 +86,9 @@ export function runRequest(key: string, run: PreparedRun, lease: RunnableAttempt
     stdoutPath: join(run.directory, STREAM_FILES.stdout),
     stderrPath: join(run.directory, STREAM_FILES.stderr),
     outputLimitBytes: OUTPUT_KEPT_BYTES,
+    // Whatever is written goes to the files at once: the runner makes them for a fraction of what it costs us, and they
+    // are there however we die.
+    inlineLimitBytes: 0,
     wallMs: run.wallMs,
     graceMs: KILL_GRACE_MS,
   };

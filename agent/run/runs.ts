@@ -263,7 +263,8 @@ export class Runs {
   async #release(attempt: Attempt, event: EndedEvent): Promise<void> {
     const { directory } = attempt;
     // What could not be ended may still write there: the directory is not given to another task.
-    attempt.left = directory !== undefined && (event.leftBehind > 0 || (await this.directories.release(directory)));
+    const certain = event.leftBehind > 0 || event.stdout.bytes > 0 || event.stderr.bytes > 0;
+    attempt.left = directory !== undefined && (certain || (await this.directories.release(directory)));
     attempt.collecting = undefined;
   }
 

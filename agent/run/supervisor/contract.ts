@@ -57,6 +57,8 @@ export interface RunRequest {
   stderrPath: string;
   /** Kept of each stream, half head, half tail; at least 4096. */
   outputLimitBytes: number;
+  /** Up to so many bytes of each stream stand in the record and need no file: at most 4096, which is the default. */
+  inlineLimitBytes?: number;
   /** Wall-clock limit in milliseconds on the runner's monotonic clock, 0 for none. */
   wallMs: number;
   /** Between TERM and KILL when the runner ends the task by itself (time limit, full disk). */

@@ -9,7 +9,7 @@ import { FRAME_BYTES_MAX, FRAME_HEAD_BYTES, Frame, KEY_BYTES_MAX, writeU64 } fro
 const RUN_HEAD_BYTES = 40;
 const LIMIT_BYTES = 20;
 const LIMITS_MAX = 32;
-/** Bytes of each stream that travel in the record. */
+/** Most bytes of each stream that travel in the record. */
 const INLINE_BYTES = 4096;
 const OUTPUT_BYTES_MIN = 4096;
 /** As protocol.h: execve counts nine bytes at least for each. */
@@ -35,7 +35,7 @@ export function encodeRun(request: RunRequest): Buffer {
   writeU64(buffer, Math.max(0, Math.ceil(request.wallMs)), 8);
   writeU64(buffer, Math.floor(request.outputLimitBytes), 16);
   buffer.writeUInt32LE(Math.min(Math.max(0, Math.round(request.graceMs)), 0xffffffff), 24);
-  buffer.writeUInt32LE(INLINE_BYTES, 28);
+  buffer.writeUInt32LE(Math.min(INLINE_BYTES, request.inlineLimitBytes ?? INLINE_BYTES), 28);
   buffer.writeUInt32LE(argv.length, 32);
   buffer.writeUInt32LE(env.length, 36);
   buffer.writeUInt16LE(keyBytes, 40);

@@ -168,6 +168,8 @@ const verdicts: [string, Partial<EndedEvent>, Partial<typeof CALM>, Outcome, Bla
   ["its time limit", { cause: "timeout", exitCode: null, signal: 15 }, {}, Outcome.FAILED, Blame.TIMEOUT],
   ["a kill", { cause: "killed", exitCode: null, signal: 15 }, {}, Outcome.CANCELED, Blame.CANCELED],
   ["output that could not be kept", { cause: "disk", errno: errno.ENOSPC }, {}, Outcome.FAILED, Blame.DISK],
+  ["output into a directory that it removed", { cause: "disk", errno: errno.ENOENT }, {}, Outcome.FAILED, Blame.OUTPUT],
+  ["output without a descriptor", { cause: "disk", errno: errno.EMFILE }, {}, Outcome.FAILED, Blame.AGENT],
   ["a dead runner", { cause: "runner_lost", exitCode: null }, {}, Outcome.FAILED, Blame.RUNNER_LOST],
   ["no such program", { cause: "spawn", stage: "exec", errno: errno.ENOENT }, {}, Outcome.FAILED, Blame.SPAWN],
   ["no memory for exec", { cause: "spawn", stage: "exec", errno: errno.ENOMEM }, {}, Outcome.FAILED, Blame.AGENT],
