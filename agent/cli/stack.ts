@@ -16,6 +16,8 @@ const START_TIMEOUT_MS = 90_000;
 const POLL_MS = 50;
 const LOG_LINES_SHOWN = 12;
 const LOG_BYTES_READ = 16 * 1024;
+/** Of the log at a start; older lines are dropped then. */
+const LOG_BYTES_MAX = 10 * 1024 * 1024;
 
 export interface LiveStack {
   url: string;
@@ -102,11 +104,25 @@ async function launch(
 ): Promise<ChildProcess> {
   try {
     await mkdir(dataDir, { recursive: true });
-    const log = await open(logPath, "w", 0o600);
+    // Appended to: a second start at the same time must not take away what the first one says.
+    const log = await open(logPath, "a", 0o600);
     try {
+      if ((await log.stat()).size > LOG_BYTES_MAX) await log.truncate(0);
       return spawn(
         process.execPath,
-        [...process.execArgv, entry, "up", "--port", "0", "--idle-exit", "10m", "--data-dir", dataDir],
+        [
+          ...process.execArgv,
+          entry,
+          "up",
+          "--port",
+          "0",
+          "--idle-exit",
+          "10m",
+          "--log-format",
+          "text",
+          "--data-dir",
+          dataDir,
+        ],
         { detached: true, stdio: ["ignore", log.fd, log.fd], cwd: "/", env: environment },
       );
     } finally {

@@ -1,10 +1,10 @@
 /** Running and watching on a real stack: failures, signals, the death of the coordinator, what scripts get. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { airavata, RunningCli } from "../support/cli.ts";
-import { testStack } from "../support/cli-stack.ts";
+import { endStack, testStack } from "../support/cli-stack.ts";
 
 const stack = testStack();
 const AT = ["--data-dir", stack.dataDir];
@@ -67,6 +67,35 @@ test("a broken file is exit 3 with line and column", async () => {
   const { code, stderr } = await ask("run", spec("broken", "tasks:\n  a:\n    comand: echo\n"));
   assert.equal(code, 3);
   assert.match(stderr, /broken\.yaml:3:5: .*comand/);
+});
+
+test("a stack that cannot come up is exit 4 with the last lines of its log", async () => {
+  const dataDir = join(stack.directory, "spoiled");
+  mkdirSync(dataDir);
+  // Too short to be a token: the coordinator refuses to start with it.
+  writeFileSync(join(dataDir, "token"), "short\n", { mode: 0o600 });
+  const { code, stderr } = await airavata([
+    "run",
+    spec("none", "tasks: { a: { command: echo } }"),
+    "--data-dir",
+    dataDir,
+  ]);
+  assert.equal(code, 4);
+  assert.match(stderr, /did not come up \(exit code \d\); its log is .*up\.log\. It said:\n {4}.*token/);
+  assert.doesNotMatch(stderr, /\n\s+at /);
+});
+
+test("two runs at once on a machine with no stack share the one that comes up", async () => {
+  const dataDir = join(stack.directory, "shared");
+  const path = spec("both", `tasks: { a: { command: echo, ${SMALL} } }`);
+  const both = await Promise.all([1, 2].map(() => airavata(["run", path, "--data-dir", dataDir])));
+  try {
+    for (const { code, stderr } of both) assert.equal(code, 0, stderr);
+    const { stdout } = await airavata(["experiment", "list", "--json", "--data-dir", dataDir]);
+    assert.equal(JSON.parse(stdout).items.length, 2);
+  } finally {
+    await endStack(dataDir);
+  }
 });
 
 test("detached, then watched to its end", async () => {

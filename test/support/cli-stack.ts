@@ -22,32 +22,37 @@ export function testStack(owner?: { uid: number; gid: number }): TestStack {
   chmodSync(directory, 0o755);
   if (owner) chownSync(directory, owner.uid, owner.gid);
   const dataDir = join(directory, "data");
-  const pid = (): number | undefined => {
-    try {
-      const { pid } = JSON.parse(readFileSync(join(dataDir, "stack.json"), "utf8"));
-      process.kill(pid, 0);
-      return pid;
-    } catch {
-      return undefined;
-    }
-  };
   return {
     directory,
     dataDir,
-    pid,
+    pid: () => stackPid(dataDir),
     async end() {
-      const owner = pid();
-      if (owner !== undefined) {
-        process.kill(owner, "SIGTERM");
-        const deadline = performance.now() + END_TIMEOUT_MS;
-        while (isAlive(owner)) {
-          if (performance.now() > deadline) throw new Error(`the stack in ${dataDir} (process ${owner}) does not end`);
-          await delay(20);
-        }
-      }
+      await endStack(dataDir);
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Ends the stack of a data directory in order; nothing when there is none. */
+export async function endStack(dataDir: string): Promise<void> {
+  const owner = stackPid(dataDir);
+  if (owner === undefined) return;
+  process.kill(owner, "SIGTERM");
+  const deadline = performance.now() + END_TIMEOUT_MS;
+  while (isAlive(owner)) {
+    if (performance.now() > deadline) throw new Error(`the stack in ${dataDir} (process ${owner}) does not end`);
+    await delay(20);
+  }
+}
+
+function stackPid(dataDir: string): number | undefined {
+  try {
+    const { pid } = JSON.parse(readFileSync(join(dataDir, "stack.json"), "utf8"));
+    process.kill(pid, 0);
+    return pid;
+  } catch {
+    return undefined;
+  }
 }
 
 function isAlive(pid: number): boolean {
