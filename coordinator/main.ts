@@ -60,7 +60,7 @@ async function start(
     const onIdle = (): void => leave("nothing to do and nobody asking");
     const up = await startUp({ settings, dataDirectory, version, environment: process.env, log, onIdle });
     process.stdout.write(`${up.url}\n`);
-    if (process.stdout.isTTY) process.stdout.write(howToUse(up.url, dataDirectory, settings));
+    process.stdout.write(howToUse(up.url, dataDirectory));
     return up;
   }
   const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
@@ -89,14 +89,12 @@ async function untilSignal(begin: (leave: (reason: string) => void) => Promise<R
   process.exitCode = Exit.DONE;
 }
 
-function howToUse(url: string, dataDirectory: string, { port }: CoordinatorSettings): string {
-  return [
-    "",
-    `  airavata run examples/sweep.yaml    runs it here (data directory ${dataDirectory})`,
-    `  AIRAVATA_SERVER=${url}  AIRAVATA_TOKEN=$(cat ${dataDirectory}/token)    from elsewhere`,
-    `  Ctrl-C ends the stack; running tasks go on and are taken up by the next one${port === 0 ? "" : "."}`,
-    "",
-  ].join("\n");
+function howToUse(url: string, dataDirectory: string): string {
+  return `
+  airavata run FILE    runs it here (data directory ${dataDirectory})
+  from elsewhere: AIRAVATA_SERVER=${url}, AIRAVATA_TOKEN is in ${dataDirectory}/token
+  Ctrl-C ends the stack; running tasks go on and are taken up by the next one.
+`;
 }
 
 function help(command: string): string {

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "../../shared/log/log.ts";
+import { CONNECTIONS_MAX } from "../../shared/model/constants.ts";
 import type { AgentSources } from "../domain/agent/agents.ts";
 import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
@@ -105,6 +106,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       metrics,
     }),
   });
+  server.server.maxConnections = CONNECTIONS_MAX;
   acceptUpgrades(server.server, { gate, agents, watchers });
 
   return {

@@ -13,7 +13,7 @@ export const EVENTS_SUBPROTOCOL = "airavata.events.1";
 /** `airavata.bearer.<token>`: how a browser, which cannot set headers, shows its token. */
 export const BEARER_SUBPROTOCOL_PREFIX = "airavata.bearer.";
 
-export const Cursor = z.string().regex(/^\d{1,15}\.\d{1,15}\.\d{1,9}$/, "a cursor is timeline.seq.n");
+const Cursor = z.string().regex(/^\d{1,15}\.\d{1,15}\.\d{1,9}$/, "a cursor is timeline.seq.n");
 
 /** Without any filter everything is told. */
 export const Subscribe = z

@@ -17,6 +17,7 @@ export const CATALOGUE = {
   agent_offline: { status: 503, retryable: true },
   body_invalid: { status: 400, retryable: false },
   body_too_large: { status: 413, retryable: false },
+  coordinator_busy: { status: 503, retryable: true },
   coordinator_not_included: { status: 400, retryable: false },
   cursor_invalid: { status: 400, retryable: false },
   data_directory_in_use: { status: 409, retryable: false },

@@ -140,6 +140,10 @@ export const FILE_ANSWER_TIMEOUT_MS = 15_000;
 export const WATCHER_UNSENT_BYTES = MIB;
 /** Watchers of events at once. */
 export const WATCHERS_MAX = 1_000;
+/** A watcher that does not answer a ping until the next one is gone, whatever its socket says. */
+export const WATCHER_PING_MS = 30_000;
+/** Connections in all: ten thousand agents, the watchers, and as many clients again. */
+export const CONNECTIONS_MAX = 20_000;
 /** Tasks named by the events of the ring: 16 B each, so 8 MB. */
 export const EVENT_RING_TASKS_MAX = 500_000;
 /** Progress is told to a watcher at most this often. */

@@ -31,6 +31,8 @@ export interface SpecNote extends Position {
 export class SpecError extends AiravataError {
   override name = "SpecError";
   readonly problems: SpecProblem[];
+  /** Also those beyond the ones that are listed. */
+  readonly total: number;
 
   constructor(problems: SpecProblem[], total: number) {
     const codes = new Set(problems.map((problem) => problem.code));
@@ -41,6 +43,7 @@ export class SpecError extends AiravataError {
       data: { problems },
     });
     this.problems = problems;
+    this.total = total;
   }
 }
 

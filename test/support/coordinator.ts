@@ -30,7 +30,7 @@ export interface TestCoordinatorOptions {
   leading?: boolean;
 }
 
-export const TEST_TOKEN = "aop_for-tests-only-0123456789";
+const TEST_TOKEN = "aop_for-tests-only-0123456789";
 
 /** Resolves when it leads. */
 export async function startTestCoordinator(
@@ -38,7 +38,9 @@ export async function startTestCoordinator(
   options: TestCoordinatorOptions = {},
 ): Promise<TestCoordinator> {
   const { beside } = options;
-  const { url: databaseUrl, defer } = beside ? { url: beside.databaseUrl, defer: beside.defer } : await freshDatabase(t);
+  const { url: databaseUrl, defer } = beside
+    ? { url: beside.databaseUrl, defer: beside.defer }
+    : await freshDatabase(t);
   const start = async (port: number): Promise<Coordinator> => {
     const coordinator = await startCoordinator({
       settings: {

@@ -65,7 +65,7 @@ function sendFile(request: FastifyRequest, reply: FastifyReply, file: NonNullabl
 
 /**
  * The range as [from, to) or undefined for the whole file. What is not one range of bytes is ignored, as RFC 9110 asks;
- * one that begins beyond the end is `beyond`.
+ * one that begins beyond the end is `beyond`. Exported for tests.
  */
 export function parseRange(header: string | undefined, sizeBytes: number): [number, number] | "beyond" | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? "");

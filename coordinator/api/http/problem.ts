@@ -26,7 +26,8 @@ const FASTIFY_CODES: Record<string, ErrorCode> = {
 /** Sends the refusal; never throws. `errors` of zod are carried by `request_invalid` in its data. */
 export function sendProblem(reply: FastifyReply, error: unknown, log: Logger): FastifyReply {
   const refusal = refusalOf(error);
-  if (refusal.code === "internal") {
+  const hasGone = reply.raw.destroyed || reply.request.raw.socket.destroyed;
+  if (refusal.code === "internal" && !hasGone) {
     log.error("a request failed", { request_id: reply.request.id, url: reply.request.url.slice(0, 200), error });
   }
   const { problem, retryable } = problemOf(refusal, reply.request.id);

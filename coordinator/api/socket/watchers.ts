@@ -6,7 +6,12 @@ import type { WebSocket } from "ws";
 import { Subscribe, type WatchMessage } from "../../../shared/api/event.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Logger } from "../../../shared/log/log.ts";
-import { HELLO_TIMEOUT_MS, WATCHER_UNSENT_BYTES, WATCHERS_MAX } from "../../../shared/model/constants.ts";
+import {
+  HELLO_TIMEOUT_MS,
+  WATCHER_PING_MS,
+  WATCHER_UNSENT_BYTES,
+  WATCHERS_MAX,
+} from "../../../shared/model/constants.ts";
 import type { AgentId, ExperimentId } from "../../../shared/model/ids.ts";
 import type { DispatchEvent } from "../../domain/event/event.ts";
 import type { EventHub, Watcher, WatcherSink } from "../../domain/event/hub.ts";
@@ -35,6 +40,11 @@ export function createWatcherSockets(options: { hub: EventHub; log: Logger }): W
     }
     return text;
   };
+  // A laptop that was closed leaves a socket that looks open for hours.
+  const pinging = setInterval(() => {
+    for (const watcher of open) watcher.ping();
+  }, WATCHER_PING_MS);
+  pinging.unref();
   return {
     admit() {
       if (open.size < WATCHERS_MAX) return;
@@ -45,6 +55,7 @@ export function createWatcherSockets(options: { hub: EventHub; log: Logger }): W
       open.add(watcher);
     },
     close() {
+      clearInterval(pinging);
       for (const watcher of [...open]) watcher.close("the coordinator is shutting down");
     },
   };
@@ -57,6 +68,7 @@ class WatcherSocket implements WatcherSink {
   private readonly timer: NodeJS.Timeout;
   private watcher: Watcher | undefined;
   private waiting = false;
+  private answers = true;
 
   constructor(
     socket: WebSocket,
@@ -68,6 +80,9 @@ class WatcherSocket implements WatcherSink {
     this.options = options;
     this.encode = encode;
     socket.on("message", (data, isBinary) => this.onMessage(data as Buffer, isBinary));
+    socket.on("pong", () => {
+      this.answers = true;
+    });
     socket.on("error", (error) => options.log.debug("a watcher's socket failed", { error }));
     this.timer = setTimeout(() => {
       this.refuse("hello_timeout", `no subscribe came within ${HELLO_TIMEOUT_MS / 1000} s`);
@@ -102,6 +117,13 @@ class WatcherSocket implements WatcherSink {
       if (refused) this.refuse(error.code, error.message);
       else this.refuse("internal", "the coordinator failed at this; connect again");
     }
+  }
+
+  /** Ends the connection when the last ping was not answered. */
+  ping(): void {
+    if (!this.answers) this.socket.terminate();
+    else if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
+    this.answers = false;
   }
 
   subscribed(cursor: string): void {

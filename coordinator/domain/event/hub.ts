@@ -60,15 +60,26 @@ interface HubOptions {
   ring?: EventRing;
 }
 
+/** Experiments whose names are kept: some kilobytes each. */
+const NAMES_MAX = 1_000;
+
 export function createEventHub(options: HubOptions): EventHub {
   const { dispatcher } = options;
   const ring = options.ring ?? new EventRing();
   const watchers = new Set<RingWatcher>();
   let progressTimer: NodeJS.Timeout | undefined;
 
+  // A definition never changes; looking at it anew for every record would cost its number of templates each time.
+  const names = new Map<ExperimentId, { project: string; templates: string[] }>();
   const namesOf = (experiment: ExperimentId) => {
+    let known = names.get(experiment);
+    if (known) return known;
     const definition = dispatcher.experiment(experiment)?.definition;
-    return definition && { project: definition.project, templates: definition.templates.map(({ name }) => name) };
+    if (!definition) return undefined;
+    known = { project: definition.project, templates: definition.templates.map(({ name }) => name) };
+    names.set(experiment, known);
+    if (names.size > NAMES_MAX) names.delete(names.keys().next().value as ExperimentId);
+    return known;
   };
 
   const tellProgress = (): void => {

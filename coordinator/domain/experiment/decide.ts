@@ -36,7 +36,7 @@ export async function decideExperiment(
   return { affected, record: (await findExperiment(sources, id)).record };
 }
 
-/** Names as inclusive ranges per template, sorted, each task once. */
+/** Names as inclusive ranges per template, sorted, each task once. Exported for tests. */
 export function scopeOf(found: FoundExperiment, tasks: readonly string[]): NonNullable<DecisionRequest["scope"]> {
   const indexes = new Map<number, Set<number>>();
   for (const name of tasks) {

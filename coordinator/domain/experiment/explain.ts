@@ -68,7 +68,7 @@ async function explainWaiting(sources: Sources, found: FoundExperiment): Promise
   return explained;
 }
 
-/** Equal causes of one template together, the most frequent first. The example is the newest that says something. */
+/** Equal causes of one template together, the most frequent first. The example is the newest that says something. Exported for tests. */
 export function groupFailures(
   { record, definition }: FoundExperiment,
   failures: (StoredAttempt & { template: number })[],

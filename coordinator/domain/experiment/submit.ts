@@ -2,8 +2,8 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import { SPEC_BYTES_MAX } from "../../../shared/model/constants.ts";
 import { type ActorId, DEFAULT_PROJECT, type ProjectId } from "../../../shared/model/ids.ts";
-import { parseExperiment } from "../../../shared/spec/parse.ts";
 import { findExperiment, type Sources } from "./find.ts";
+import { parseSpec } from "./parse.ts";
 import type { ExperimentRecord } from "./record.ts";
 
 export interface Submission {
@@ -26,7 +26,7 @@ export async function submitExperiment(
   submission: Submission,
 ): Promise<{ record: ExperimentRecord; replayed: boolean }> {
   const { actor, idempotency } = submission;
-  const { definition, specText } = parse(submission);
+  const { definition, specText } = await parse(submission);
   const project = await projectId(sources, definition.project);
   const { experiment, replayed } = await sources.dispatcher.submit({
     project,
@@ -38,15 +38,17 @@ export async function submitExperiment(
   return { record: (await findExperiment(sources, experiment)).record, replayed };
 }
 
-function parse(submission: Submission) {
+async function parse(submission: Submission) {
   const { spec, parameters, project, name, priority, specDirectory } = submission;
   const specText = typeof spec === "string" ? spec : JSON.stringify(spec);
-  if (Buffer.byteLength(specText) > SPEC_BYTES_MAX) {
+  const sizeBytes = Buffer.byteLength(specText);
+  if (sizeBytes > SPEC_BYTES_MAX) {
     throw new AiravataError("spec_too_large", `the experiment file is larger than ${SPEC_BYTES_MAX} bytes`);
   }
   const overrides = Object.fromEntries(Object.entries(parameters).map(([key, value]) => [key, String(value)]));
   const source = typeof spec === "string" ? { text: spec } : { object: spec };
-  const { definition } = parseExperiment(source, overrides, { project, name, priority, specDirectory });
+  const options = { project, name, priority, specDirectory };
+  const definition = await parseSpec({ source, overrides, options }, sizeBytes);
   return { definition, specText };
 }
 

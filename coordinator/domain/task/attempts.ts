@@ -29,7 +29,7 @@ export async function listAttempts(
 }
 
 /** Every attempt, by number. A task has as many as it was tried: tens, not thousands. */
-export async function allAttempts({ history }: Sources, { key, view }: FoundTask): Promise<AttemptRecord[]> {
+async function allAttempts({ history }: Sources, { key, view }: FoundTask): Promise<AttemptRecord[]> {
   const ended = await history.attempts(key, key.index, key.index);
   const records: AttemptRecord[] = ended.map((end) => ({ attempt: end.attempt, agent: end.agent, end }));
   const isHeld = view.state === "LEASED" && !ended.some(({ attempt }) => attempt === view.attempt);
