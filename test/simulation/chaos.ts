@@ -44,7 +44,12 @@ const FAULTS: Record<string, Fault> = {
     reign?.handle({ type: "drain", agent: host.agent, reason: "an operator asks" });
   },
   "database cut": (scene) => {
-    scene.database.cut(scene.world.random.pick(scene.dispatchers).process, pause(scene, 100, 14_000));
+    scene.database.cut(scene.world.random.pick(scene.dispatchers).process, pause(scene, 100, 30_000));
+  },
+  // Just long enough for a successor: what it had sent arrives when the other one has barely begun.
+  "leader cut off": (scene) => {
+    const leader = scene.dispatchers.find(({ reign }) => reign !== null);
+    if (leader) scene.database.cut(leader.process, scene.world.random.between(4_500, 8_000));
   },
   "database slow": (scene) => scene.database.slowDown(pause(scene, 200, 9_000)),
   "database restart": (scene) => scene.database.restart(pause(scene, 50, 3_000)),
@@ -96,7 +101,7 @@ export function planChaos(scene: Scene, untilMs: number): void {
   const { world } = scene;
   const { random } = world;
   const names = Object.keys(FAULTS).filter(() => random.chance(0.4));
-  const periodMs = random.between(300, 3_000);
+  const periodMs = random.between(150, 2_500);
   world.trace("chaos", () => `every ${Math.round(periodMs)} ms: ${names.join(", ") || "nothing"}`);
   const next = (): void => {
     world.after(random.between(0, 2 * periodMs), () => {

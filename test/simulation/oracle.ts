@@ -4,10 +4,17 @@
  */
 import type { Batch, EndRecord, LeaseRecord } from "../../coordinator/dispatch/batch.ts";
 import { foldBatch } from "../../coordinator/dispatch/ledger/fold.ts";
-import { emptyLedger, isMarked, type Ledger, RETRIED, stateOf } from "../../coordinator/dispatch/ledger/ledger.ts";
+import {
+  emptyLedger,
+  isMarked,
+  type Ledger,
+  RETRIED,
+  stateOf,
+  type TemplateLedger,
+} from "../../coordinator/dispatch/ledger/ledger.ts";
 import { ledgerFrom } from "../../coordinator/dispatch/ledger/snapshot.ts";
-import { Blame, Disposition, Outcome } from "../../shared/model/attempt.ts";
-import type { AttemptKey } from "../../shared/model/ids.ts";
+import { BLAME_NAMES, Blame, Disposition, Outcome } from "../../shared/model/attempt.ts";
+import { type AttemptKey, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup } from "../../shared/protocol/messages.ts";
 import { differenceOf, recountDifference } from "./database/compare.ts";
@@ -36,7 +43,7 @@ interface TaskBooks {
 export class Oracle {
   readonly ledger: Ledger = emptyLedger();
   /** Numbers for the report. */
-  readonly figures = { batches: 0, leases: 0, ends: 0, takeovers: 0, late: 0 };
+  readonly figures: Record<string, number> = {};
   agents: readonly Watched[] = [];
   private readonly world: World;
   private readonly books = new Map<string, TaskBooks>();
@@ -52,10 +59,13 @@ export class Oracle {
     if (batch.term !== reigning) {
       world.fail("one dispatcher", `an append of term ${batch.term} became durable while term ${reigning} reigns`);
     }
-    this.figures.batches++;
+    this.note("batches");
     for (const lease of batch.leases) this.leased(lease, batch.seq);
     for (const end of batch.ends) this.ended(end, batch.seq);
-    for (const decision of batch.decisions) this.reasons.add(decision.reason);
+    for (const decision of batch.decisions) {
+      this.reasons.add(decision.reason);
+      this.note(`${decision.actor === SYSTEM_ACTOR ? "system" : "person"} ${decision.kind}`);
+    }
     try {
       foldBatch(this.ledger, batch);
     } catch (error) {
@@ -75,7 +85,7 @@ export class Oracle {
         this.world.fail("an attempt number is given once", `${name}#${attempt} was given before`);
       for (let old = Math.max(1, attempt - 3); old < attempt; old++) this.checkTrust(name, old, record.agent);
       books.attempt = attempt;
-      this.figures.leases++;
+      this.note("leases");
       this.checkParents(record, index, name, seq);
     }
   }
@@ -93,8 +103,7 @@ export class Oracle {
   private checkParents(record: LeaseRecord, index: number, name: string, seq: number): void {
     const experiment = this.ledger.experiments.get(record.experiment);
     const template = experiment?.templates[record.template];
-    if (!experiment || !template)
-      return this.world.fail("the journal can be folded", `a lease of the unknown task ${name}`);
+    if (!experiment || !template) this.world.fail("the journal can be folded", `a lease of the unknown task ${name}`);
     const parents: [template: number, index: number][] = template.definition.foreach.map((parent) => [parent, index]);
     for (const parent of template.definition.needs) {
       const count = experiment.templates[parent]?.count ?? 0;
@@ -116,7 +125,7 @@ export class Oracle {
       const attempt = record.attempts[i] as number;
       const books = this.booksOf(record.experiment, record.template, index);
       const name = `${record.experiment}.${record.template}.${index}`;
-      this.figures.ends++;
+      this.note(`ends ${BLAME_NAMES[record.blames[i] as Blame]}`);
       if (attempt !== books.attempt) {
         this.world.fail(
           "only the latest attempt counts",
@@ -125,6 +134,7 @@ export class Oracle {
       }
       const blame = record.blames[i] as Blame;
       if (blame !== Blame.AGENT_LOST && blame !== Blame.NOT_HELD) {
+        if (stateOf(this.templateOf(record), index) === TaskState.QUEUED) this.note("late reports");
         if (books.reported.has(attempt))
           this.world.fail("a report counts once", `${name}#${attempt} is in the journal twice`);
         books.reported.set(attempt, record.outcomes[i] as Outcome);
@@ -166,7 +176,7 @@ export class Oracle {
 
   /** What a dispatcher is about to load, seen at the moment at which the database reads it. */
   loads(durable: Durable, term: number): void {
-    this.figures.takeovers++;
+    this.note("loads");
     const difference = this.differenceFrom(durable, durable.checkpointSeqs().at(-1) ?? 0);
     if (difference !== null) this.world.fail("replay equals live", `loaded by term ${term}: ${difference}`);
   }
@@ -227,6 +237,7 @@ export class Oracle {
 
   refusalSent(group: AttemptGroup, code: string): void {
     group.indexes.forEach((index, i) => {
+      this.note(`refused ${code}`);
       const attempt = group.attempts[i] as number;
       const books = this.booksOf(group.experiment, group.template, index);
       const template = this.ledger.experiments.get(group.experiment)?.templates[group.template];
@@ -244,12 +255,14 @@ export class Oracle {
 
   /** An agent that trusts its leases gives an attempt to a runner. */
   started(agent: string, key: AttemptKey): void {
+    this.note("starts");
     const template = this.ledger.experiments.get(key.experiment)?.templates[key.template];
     const name = `${key.experiment}.${key.template}.${key.index}#${key.attempt}`;
-    if (!template) return this.world.fail("nothing before its commit", `${agent} starts ${name}, which is unknown`);
+    if (!template) this.world.fail("nothing before its commit", `${agent} starts ${name}, which is unknown`);
     const { attempt, reported } = this.booksOf(key.experiment, key.template, key.index);
     const state = stateOf(template, key.index);
     const open = state === TaskState.LEASED || state === TaskState.QUEUED;
+    if (state === TaskState.QUEUED) this.note("starts of what was lost and found");
     if (attempt === key.attempt && open && !reported.has(attempt)) return;
     this.world.fail(
       "nothing starts that another one may have",
@@ -292,6 +305,14 @@ export class Oracle {
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
+  }
+
+  private templateOf(record: EndRecord): TemplateLedger {
+    return this.ledger.experiments.get(record.experiment)?.templates[record.template] as TemplateLedger;
+  }
+
+  private note(what: string): void {
+    this.figures[what] = (this.figures[what] ?? 0) + 1;
   }
 
   private booksOf(experiment: number, template: number, index: number): TaskBooks {

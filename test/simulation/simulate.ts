@@ -56,7 +56,7 @@ function play(world: World, oracle: Oracle, bug: Bug | undefined): void {
     return new Dispatcher({ world, oracle, database, network, ttlMs, mutations }, i + 1);
   });
   const manner = {
-    durationMsMax: random.pick([50, 500, 3_000, 6_000]),
+    durationMsMax: random.pick([50, 500, 3_000, 20_000]),
     failing: random.pick([0, 0.05, 0.3]),
     diskFailing: random.pick([0, 0, 0.05]),
   };

@@ -60,7 +60,7 @@ export class Runners {
   private advance(lane: number): void {
     const key = this.lanes[lane]?.[0];
     const run = key === undefined ? undefined : this.runs.get(key);
-    if (!run || run.state !== "queued") return;
+    if (run?.state !== "queued") return;
     run.state = "running";
     run.adopted.startedAtMs = this.wall();
     this.listener?.started(run.adopted.key, run.adopted.startedAtMs);

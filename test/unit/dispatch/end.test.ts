@@ -96,7 +96,7 @@ test("backoff: uniform(½, 1) × 2^(n−1) seconds, on the wall clock in the jou
       const delay = low * 2 ** (n - 1);
       stage.ended(10, report(id, [[0, n]], { outcome: Outcome.FAILED }));
       const row = endRow(stage.commit().ends[0]);
-      assert.equal(row["notBeforeMs"], stage.now().wall + delay);
+      assert.equal(row.notBeforeMs, stage.now().wall + delay);
       stage.settle();
       stage.skip();
       stage.mono += delay - 1;
