@@ -63,12 +63,27 @@ export interface RunningAgent {
  */
 export async function createAgent(options: AgentOptions): Promise<RunningAgent> {
   const stateDir = await makeDirectories(options.outputDir);
-  const ownership = await takeOwnership(stateDir);
+  const ownership = await withRoom(options.outputDir, takeOwnership(stateDir));
   try {
-    return await start(options, stateDir, ownership);
+    return await withRoom(options.outputDir, start(options, stateDir, ownership));
   } catch (error) {
     await ownership.release();
     throw error;
+  }
+}
+
+/** On a full disk nothing can be taken or started: whoever reads this must make room, and needs to know what of his tasks. */
+async function withRoom<T>(outputDir: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" && code !== "EDQUOT") throw cause;
+    throw new AiravataError(
+      "output_directory_unusable",
+      `the disk of the output directory ${outputDir} is full (${code}): make room and start the agent again; what it ran goes on under its runners and is reported then`,
+      { cause },
+    );
   }
 }
 
