@@ -1,0 +1,101 @@
+/**
+ * Two coordinators on one database: the second waits, takes over when the first is killed, and the agent's tasks, which
+ * run through it, count as if nothing had happened. And the first, back again, waits in its turn.
+ */
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createClient } from "../../shared/api/client.ts";
+import { judge, Ledger } from "../support/fault-ledger.ts";
+import { until } from "../support/fault-process.ts";
+import { FaultStack, listening } from "../support/fault-stack.ts";
+
+const TASKS = 40;
+const REQUIRES = { cpu: 1, ram_gb: 0.01, disk_gb: 0, time: "10m" };
+
+test("a second coordinator waits for its turn and takes over while an agent runs tasks", async () => {
+  await FaultStack.with({ cpus: 8 }, async (stack) => {
+    const second = stack.newCoordinator("second", 0);
+    let forwarder: Server | undefined;
+    try {
+      second.start();
+      const secondUrl = await listening(second);
+      const ledger = new Ledger(join(stack.directory, "ledger"));
+      const go = join(stack.directory, "go");
+      const id = await stack.submit({
+        tasks: {
+          work: {
+            command: Ledger.command(`while [ ! -e "$GO" ]; do sleep 0.02; done`),
+            task_inputs: { i: `1..${TASKS}` },
+            requires: REQUIRES,
+          },
+        },
+        resources: { environment: { LEDGER: ledger.path, GO: go } },
+      });
+      await until("eight tasks run", () => ledger.lines("begin").size === 8);
+      await refusesWork(secondUrl, stack);
+
+      await stack.coordinator.kill("SIGKILL");
+      // What a load balancer does: the address is served by whoever leads.
+      forwarder = await forward(Number(new URL(stack.url).port), Number(new URL(secondUrl).port));
+      await stack.leads();
+      await stack.agentIs("READY");
+      assert.equal(ledger.lines("end").size, 0);
+      assert.ok(!existsSync(go));
+
+      const first = stack.newCoordinator("first again", 0);
+      try {
+        first.start();
+        await refusesWork(await listening(first), stack);
+        writeFileSync(go, "");
+        assert.equal((await stack.ended(id)).state, "COMPLETED");
+      } finally {
+        await first.kill("SIGKILL");
+      }
+      const { contradictions, cutShort, ends } = await judge(stack, id, TASKS, ledger);
+      assert.deepEqual(contradictions, []);
+      assert.deepEqual(cutShort, {});
+      assert.equal(ends["COMPLETED none"], TASKS);
+      assert.equal(ends["LOST agent_lost"], undefined);
+      for (let index = 0; index < 8; index++) assert.equal(ledger.lines("end").get(`${index}.1`), 1);
+    } finally {
+      forwarder?.close();
+      await second.kill("SIGKILL");
+    }
+  });
+});
+
+/** It is alive, says that it is not ready, and takes nothing on. */
+async function refusesWork(url: string, stack: FaultStack): Promise<void> {
+  assert.equal((await fetch(`${url}/api/v1/health`)).status, 200);
+  assert.equal((await fetch(`${url}/api/v1/health/ready`)).status, 503);
+  const client = createClient({ server: url, token: stack.client.token as string });
+  const spec = { tasks: { a: { command: "true" } } };
+  await assert.rejects(client.call("submitExperiment", { body: { spec } }), { code: "not_leading" });
+}
+
+async function forward(from: number, to: number): Promise<Server> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(to, "127.0.0.1");
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.pipe(upstream).pipe(client);
+  });
+  server.on("close", () => {});
+  await new Promise<void>((resolve) => server.listen(from, "127.0.0.1", resolve));
+  const close = server.close.bind(server);
+  server.close = (done) => {
+    for (const socket of sockets) socket.destroy();
+    return close(done);
+  };
+  return server;
+}

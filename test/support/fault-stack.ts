@@ -1,0 +1,256 @@
+/**
+ * PostgreSQL, a coordinator and an agent as processes of their own, each to be killed and started again by a test. The
+ * directory with logs and state stays when the test fails.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type pg from "pg";
+import { parseDatabaseUrl } from "../../db/address.ts";
+import { openConnection } from "../../db/connection.ts";
+import type { Agent } from "../../shared/api/agent.ts";
+import { type ApiError, type Client, createClient } from "../../shared/api/client.ts";
+import type { ExperimentDetail } from "../../shared/api/experiment.ts";
+import type { Attempt } from "../../shared/api/task.ts";
+import { PAGE_ITEMS_MAX } from "../../shared/model/constants.ts";
+import { AIRAVATA } from "./cli.ts";
+import { FaultProcess, runnerProcesses, until } from "./fault-process.ts";
+import { type Cluster, startCluster } from "./postgres/cluster.ts";
+
+export interface StackOptions {
+  /** Processors that the agent states; 2 when silent. */
+  cpus?: number;
+  /** How long the agent may be silent before its tasks are given away; 20s when silent. */
+  sessionTtl?: string;
+  /** Flags of the coordinator beside what every stack has. */
+  coordinatorWords?: string[];
+  /** Where the agent keeps its files; within the test's directory when silent. */
+  outputDir?: string;
+}
+
+const TOKEN = "aop_for-tests-only-0123456789";
+const DATABASE = "migrated";
+const QUERY_TIMEOUT_MS = 60_000;
+
+export class FaultStack {
+  readonly directory: string;
+  readonly cluster: Cluster;
+  readonly outputDir: string;
+  readonly coordinator: FaultProcess;
+  agent!: FaultProcess;
+  url = "";
+  readonly #options: StackOptions;
+
+  private constructor(options: StackOptions, directory: string, cluster: Cluster) {
+    this.#options = options;
+    this.directory = directory;
+    this.cluster = cluster;
+    this.outputDir = options.outputDir ?? join(directory, "agent");
+    this.coordinator = this.newCoordinator("coordinator", 0);
+  }
+
+  /** Starts all of it, waits until the agent is READY, and ends it after `body`; the directory stays when that fails. */
+  static async with(options: StackOptions, body: (stack: FaultStack) => Promise<void>): Promise<void> {
+    const directory = mkdtempSync(join(tmpdir(), "airavata-fault-"));
+    const stack = new FaultStack(options, directory, await startCluster({ version: "embedded", durable: true }));
+    try {
+      await stack.start();
+      await body(stack);
+    } catch (error) {
+      console.log(`what was left is in ${directory}`);
+      throw error;
+    } finally {
+      await stack.end();
+    }
+    rmSync(directory, { recursive: true, force: true });
+  }
+
+  private async start(): Promise<void> {
+    this.coordinator.start();
+    this.url = await listening(this.coordinator);
+    await this.leads();
+    // Its later lives listen where the agent and the client know it.
+    this.coordinator.command.words.splice(1, 2, "--port", new URL(this.url).port);
+    const { token } = await this.client.call("createEnrolmentToken", { body: { note: "fault" } });
+    this.agent = this.newAgent(token);
+    this.agent.start();
+    await this.agentIs("READY");
+    // It has its identity now; a token would make its next life enrol anew.
+    delete this.agent.command.env.AIRAVATA_ENROLMENT_TOKEN;
+  }
+
+  get client(): Client {
+    return createClient({ server: this.url, token: TOKEN });
+  }
+
+  /** For the client's program. */
+  get clientEnvironment(): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      AIRAVATA_SERVER: this.url,
+      AIRAVATA_TOKEN: TOKEN,
+      NO_COLOR: "1",
+      XDG_CONFIG_HOME: "/none",
+    };
+  }
+
+  /** A further coordinator on the same database; the caller starts and ends it. */
+  newCoordinator(name: string, port: number): FaultProcess {
+    const { sessionTtl = "20s", coordinatorWords = [] } = this.#options;
+    const words = ["both", "--port", String(port), "--session-ttl", sessionTtl, ...coordinatorWords];
+    const env = {
+      ...process.env,
+      DATABASE_URL: this.cluster.url(DATABASE),
+      AIRAVATA_OPERATOR_TOKEN: TOKEN,
+      AIRAVATA_DATA_DIR: join(this.directory, name),
+      LOG_LEVEL: "info",
+    };
+    return new FaultProcess({ name, program: AIRAVATA, words, env, log: join(this.directory, `${name}.log`) });
+  }
+
+  async leads(url = this.url): Promise<void> {
+    await until("the coordinator leads", async () => (await fetchQuietly(`${url}/api/v1/health/ready`))?.ok === true);
+  }
+
+  async agentIs(state: string): Promise<void> {
+    await until(`the agent is ${state}`, async () => (await this.agentRecord())?.state === state);
+  }
+
+  /** The agent as the coordinator sees it; undefined while that is away. */
+  async agentRecord(): Promise<Agent | undefined> {
+    return (await this.client.call("listAgents", { query: {} }).catch(() => undefined))?.items[0];
+  }
+
+  submit(spec: Record<string, unknown>): Promise<number> {
+    return this.client.call("submitExperiment", { body: { spec } }).then(({ id }) => id);
+  }
+
+  experiment(id: number): Promise<ExperimentDetail> {
+    return this.client.call("getExperiment", { params: { experiment: id }, query: {} });
+  }
+
+  /** Waits for the experiment's end; a coordinator that is away for a moment is waited for. */
+  async ended(id: number, timeoutMs = 60_000): Promise<ExperimentDetail> {
+    return until(
+      `experiment ${id} ends`,
+      async () => {
+        const experiment = await this.experiment(id).catch((error: ApiError) => {
+          if (error.status !== undefined && error.status < 500) throw error;
+          return undefined;
+        });
+        return experiment !== undefined && experiment.ended_at !== null && experiment;
+      },
+      timeoutMs,
+    );
+  }
+
+  /** How many tasks are in which state, counted by reading all of them. */
+  async taskStates(experiment: number): Promise<Record<string, number>> {
+    const seen = new Set<string>();
+    const states: Record<string, number> = {};
+    for (let cursor: string | undefined; ; ) {
+      const query = { limit: PAGE_ITEMS_MAX, cursor };
+      const { items, next_cursor } = await this.client.call("listTasks", { params: { experiment }, query });
+      for (const { id, state } of items) {
+        if (seen.has(id)) throw new Error(`task ${id} is listed twice`);
+        seen.add(id);
+        states[state] = (states[state] ?? 0) + 1;
+      }
+      if (next_cursor === null) return states;
+      cursor = next_cursor;
+    }
+  }
+
+  /** When its first attempt started; waits for that attempt's end, which carries the time. */
+  firstStart(task: string): Promise<Date> {
+    return until(`${task} has run`, async () => {
+      const at = (await this.attempts(task))[0]?.started_at;
+      return at !== null && at !== undefined && new Date(at);
+    });
+  }
+
+  async attempts(task: string): Promise<Attempt[]> {
+    return (await this.client.call("listAttempts", { params: { task }, query: {} })).items;
+  }
+
+  async lastAttempt(task: string): Promise<Attempt> {
+    const attempts = await this.attempts(task);
+    return attempts.reduce((last, other) => (other.attempt > last.attempt ? other : last));
+  }
+
+  /** Text of a log or a part of it, a character per byte. */
+  async log(task: string, query: { stream?: "stdout" | "stderr"; offset?: number; limit?: number } = {}) {
+    const response = await this.client.open("readLog", {
+      params: { task },
+      query: { stream: "stdout", offset: 0, follow: "false", ...query },
+    });
+    const totalBytes = Number(response.headers.get("airavata-total-bytes"));
+    return { text: Buffer.from(await response.arrayBuffer()).toString("latin1"), totalBytes };
+  }
+
+  /** Rows of a query on the journal's own database. */
+  async rows<R extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
+    const connection = await openConnection(parseDatabaseUrl(this.cluster.url(DATABASE)), { name: "fault" });
+    try {
+      return await connection.rows<R>(text, values, QUERY_TIMEOUT_MS);
+    } finally {
+      await connection.end();
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.agent?.kill("SIGKILL");
+    await this.coordinator.kill("SIGKILL");
+    await endRunners(this.outputDir);
+    await this.cluster.stop();
+  }
+
+  private newAgent(enrolmentToken: string): FaultProcess {
+    mkdirSync(this.outputDir, { recursive: true });
+    const env = {
+      ...process.env,
+      API_URL: this.url,
+      OUTPUT_DIR: this.outputDir,
+      WORKER_ID: "fault",
+      AIRAVATA_ENROLMENT_TOKEN: enrolmentToken,
+      LOG_LEVEL: "info",
+    };
+    const words = ["agent", "--cpus", String(this.#options.cpus ?? 2), "--memory", "64GiB"];
+    return new FaultProcess({ name: "agent", program: AIRAVATA, words, env, log: join(this.directory, "agent.log") });
+  }
+}
+
+/** Ends what an agent leaves behind: its supervisor first, which would start runners again, then the runners. */
+export async function endRunners(outputDir: string): Promise<void> {
+  await until("runners and their tasks have ended", () => {
+    const supervisors = runnerProcesses(outputDir, "supervise");
+    const left = supervisors.length > 0 ? supervisors : runnerProcesses(outputDir, "run");
+    left.forEach(kill);
+    return left.length === 0;
+  });
+}
+
+/** Kills a process that may have ended. */
+export function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+/** The address that a coordinator says it listens on. */
+export function listening(coordinator: FaultProcess): Promise<string> {
+  return until("the coordinator listens", () => {
+    if (coordinator.ended !== undefined) {
+      throw new Error(
+        `it ended with ${coordinator.ended}:\n${readFileSync(coordinator.command.log, "utf8").slice(-2_000)}`,
+      );
+    }
+    return /http:\/\/\S+/.exec(coordinator.said)?.[0];
+  });
+}
+
+function fetchQuietly(url: string): Promise<Response | null> {
+  return fetch(url).catch(() => null);
+}
