@@ -228,7 +228,7 @@ export class Oracle {
   }
 
   /** An agent learns that its end was taken. */
-  acknowledged(key: AttemptKey, outcome: Outcome): void {
+  acknowledged(key: AttemptKey, outcome: Outcome | undefined): void {
     const reported = this.booksOf(key.experiment, key.template, key.index).reported.get(key.attempt);
     if (outcome !== Outcome.COMPLETED || reported === Outcome.COMPLETED) return;
     const name = `${key.experiment}.${key.template}.${key.index}#${key.attempt}`;

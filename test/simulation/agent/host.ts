@@ -5,7 +5,10 @@
 import type { AgentEffect, AgentEvent } from "../../../agent/lease/contract.ts";
 import { type AgentState, createAgentState, type Lease, LeasePhase } from "../../../agent/lease/state.ts";
 import { step } from "../../../agent/lease/step.ts";
+import type { AttemptEnd } from "../../../agent/report/end.ts";
+import type { Outcome } from "../../../shared/model/attempt.ts";
 import { type AgentId, attemptKeyText } from "../../../shared/model/ids.ts";
+import type { EndGroup } from "../../../shared/protocol/messages.ts";
 import type { Dispatcher } from "../dispatcher/dispatcher.ts";
 import { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
@@ -15,6 +18,7 @@ import { Runners, type TaskManner } from "./runners.ts";
 
 const PREPARE_MS = [0.5, 4] as const;
 const COLLECT_MS = [0.5, 10] as const;
+const WRITE_MS = [0, 300] as const;
 const POLL_INTERVAL_MS = 5_000;
 const GIB = 1024 ** 3;
 
@@ -36,6 +40,10 @@ export class Host implements Watched {
   private readonly parts: HostParts;
   readonly agent: AgentId;
   private connection: Connection | null = null;
+  /** Ends that are to be written to the outbox. */
+  private readonly unwritten = new Set<string>();
+  /** What this host told of each attempt last. */
+  private readonly told = new Map<string, Outcome>();
   private turning = false;
   private wakeAtMono = Number.POSITIVE_INFINITY;
   private wakes = 0;
@@ -91,7 +99,7 @@ export class Host implements Watched {
     for (const end of collecting) this.collect(end);
   }
 
-  private collect(end: Parameters<Runners["outbox"]["set"]>[1]): void {
+  private collect(end: AttemptEnd): void {
     const delayMs = this.parts.world.random.between(...COLLECT_MS);
     // The record on disk stays as it is, whatever the core makes of its copy.
     this.process.timer(delayMs, () => this.feed({ type: "ended", end: { ...end } }));
@@ -115,6 +123,7 @@ export class Host implements Watched {
 
   private forgetProcess(): void {
     this.runners.listener = null;
+    this.unwritten.clear();
     this.state = null;
     this.connection = null;
     this.process.kill();
@@ -177,6 +186,7 @@ export class Host implements Watched {
         this.connection?.toDispatcher({ ...effect.message, proof: "" });
         return;
       case "send":
+        if (effect.message.type === "ended") for (const group of effect.message.groups) this.tell(group);
         this.connection?.toDispatcher(effect.message);
         return;
       case "prepare": {
@@ -204,16 +214,17 @@ export class Host implements Watched {
         this.runners.kill(effect.key, effect.graceMs);
         return;
       case "persist":
-        for (const end of effect.ends) this.runners.outbox.set(end.key, end);
+        for (const end of effect.ends) this.persist(end);
         return;
       case "forget":
-        for (const key of effect.keys) this.runners.forget(key);
+        for (const key of effect.keys) {
+          this.unwritten.delete(key);
+          this.runners.forget(key);
+        }
         return;
-      case "publish": {
-        const end = this.runners.outbox.get(attemptKeyText(effect.attempt));
-        if (end) oracle.acknowledged(effect.attempt, end.outcome);
+      case "publish":
+        oracle.acknowledged(effect.attempt, this.told.get(attemptKeyText(effect.attempt)));
         return;
-      }
       case "remember":
         this.runners.timeline = effect.timeline;
         return;
@@ -224,6 +235,21 @@ export class Host implements Watched {
         world.trace(this.name, () => `leaves: ${effect.reason} ${effect.message}`);
         this.kill();
     }
+  }
+
+  /** The outbox writes what is not acknowledged soon; until then the runner's record must do. */
+  private persist(end: AttemptEnd): void {
+    this.unwritten.add(end.key);
+    this.process.timer(this.parts.world.random.between(...WRITE_MS), () => {
+      if (this.unwritten.delete(end.key)) this.runners.outbox.set(end.key, end);
+    });
+  }
+
+  private tell(group: EndGroup): void {
+    group.indexes.forEach((index, i) => {
+      const key = `${group.experiment}.${group.template}.${index}.${group.attempts[i]}`;
+      this.told.set(key, group.outcomes[i] as Outcome);
+    });
   }
 
   private unprepared(key: string): Extract<AgentEvent, { type: "prepare_failed" }>["end"] {

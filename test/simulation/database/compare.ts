@@ -31,7 +31,17 @@ export function differenceOf(live: Ledger, loaded: Ledger): string | null {
   return null;
 }
 
-const SCALARS = ["project", "actor", "priority", "paused", "root", "open", "endedAtMs", "submittedAtMs"] as const;
+const SCALARS = [
+  "project",
+  "actor",
+  "priority",
+  "paused",
+  "root",
+  "open",
+  "forgiven",
+  "endedAtMs",
+  "submittedAtMs",
+] as const;
 const COUNTERS = ["leased", "completed", "failed", "canceled", "requeued"] as const;
 const COLUMNS = ["states", "attempts", "triedUser", "triedInfrastructure", "counts"] as const;
 

@@ -54,7 +54,7 @@ test("cancel: waiting and queued at once, leased when its agent says so; the age
       ["LEASED", "CANCELED"],
       ["CANCELED", "CANCELED"],
     ],
-  ); // prettier-ignore
+  );
   stage.ended(10, report(id, [[0, 1]], { outcome: Outcome.CANCELED, blame: Blame.CANCELED }));
   stage.settle();
   assert.deepEqual(stage.states(id), ["CANCELED", "CANCELED"]);
@@ -103,7 +103,7 @@ test("cancel by ranges touches those and what waits for them", () => {
         ],
       },
     ],
-  }); // prettier-ignore
+  });
   stage.settle();
   const counts = (t: number): string =>
     stage
@@ -256,7 +256,7 @@ test("retry by ranges takes those and their dependents only", () => {
       ],
       { outcome: Outcome.FAILED },
     ),
-  ); // prettier-ignore
+  );
   stage.settle();
   stage.decide("retry", id, { scope: [{ template: 0, ranges: [[1, 1]] }] });
   stage.settle();
@@ -337,9 +337,48 @@ test("max_failures: after so many the rest is canceled, and retrying the failed 
   assert.deepEqual(stage.states(id, 1), ["WAITING"]);
 });
 
+test("max_failures counts failures since the last retry, so that retrying some of the failed is not undone at once", () => {
+  const { stage, id } = running([{ count: 5 }], { maxFailures: 2 }, 3);
+  stage.ended(
+    10,
+    report(
+      id,
+      [
+        [0, 1],
+        [1, 1],
+        [2, 1],
+      ],
+      { outcome: Outcome.FAILED },
+    ),
+  );
+  stage.settle();
+  stage.decide("retry", id, { scope: [{ template: 0, ranges: [[1, 1]] }] });
+  stage.settle();
+  assert.deepEqual(stage.states(id), ["FAILED", "LEASED", "FAILED", "CANCELED", "CANCELED"]);
+  stage.decide("retry", id, { scope: [{ template: 0, ranges: [[3, 4]] }] });
+  stage.settle();
+  assert.deepEqual(stage.states(id), ["FAILED", "LEASED", "FAILED", "LEASED", "LEASED"]);
+  stage.ended(10, report(id, [[1, 2]], { outcome: Outcome.FAILED }));
+  stage.settle();
+  assert.equal(decisionsOf(stage).at(-1), "retry null");
+  stage.ended(10, report(id, [[3, 1]], { outcome: Outcome.FAILED }));
+  stage.settle();
+  assert.equal(decisionsOf(stage).at(-1), "cancel 2");
+});
+
+test("a retry that can reopen nothing ends the experiment once more, so that nobody takes it for running", () => {
+  const { stage, id } = running([{}, { foreach: [0] }]);
+  stage.ended(10, report(id, [[0, 1]], { outcome: Outcome.FAILED }));
+  stage.settle();
+  stage.decide("retry", id, { scope: [{ template: 1, ranges: [[0, 0]] }] });
+  stage.settle();
+  assert.deepEqual(decisionsOf(stage), ['ended "FAILED"', "retry null", 'ended "FAILED"']);
+  assert.notEqual(stage.core.ledger.experiments.get(id)?.endedAtMs, null);
+});
+
 test("what a person canceled is not reopened by retrying the failed", () => {
   const { stage, id } = running([{ count: 3 }], {}, 2);
-  stage.decide("cancel", id, { scope: [{ template: 0, ranges: [[1, 2]] }] }); // prettier-ignore
+  stage.decide("cancel", id, { scope: [{ template: 0, ranges: [[1, 2]] }] });
   stage.settle();
   stage.ended(10, report(id, [[1, 1]], { outcome: Outcome.CANCELED, blame: Blame.CANCELED }));
   stage.ended(10, report(id, [[0, 1]], { outcome: Outcome.FAILED }));
@@ -377,7 +416,7 @@ test("an experiment is CREATED until its first lease, and ends once", () => {
       [0, 1],
       [1, 1],
     ]),
-  ); // prettier-ignore
+  );
   stage.settle();
   stage.tick();
   stage.hello(2, 20);
