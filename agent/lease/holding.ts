@@ -36,7 +36,7 @@ export function takeOn(state: AgentState, now: Now, groups: LeaseGroup[], out: A
       state.leases.set(key, lease);
       state.held.push(lease);
       state.heldCount++;
-      if (state.draining !== null) giveBack(state, now, lease, out);
+      if (state.draining !== null || state.hold !== null) giveBack(state, now, lease, out);
       else if (refusal !== undefined)
         end(state, { ...unstarted(now, key, Outcome.FAILED, Blame.AGENT), detail: refusal }, out);
     }
@@ -164,6 +164,13 @@ export function giveBack(state: AgentState, now: Now, lease: Lease, out: AgentEf
   } else if (lease.phase === LeasePhase.PREPARING) lease.doom ??= "released";
   else if (lease.phase < LeasePhase.PREPARING || lease.phase === LeasePhase.PREPARED) {
     leaveUnstarted(state, now, lease, "released", out);
+  }
+}
+
+/** Gives back whatever has not started. */
+export function giveBackUnstarted(state: AgentState, now: Now, out: AgentEffect[]): void {
+  for (const lease of [...state.leases.values()]) {
+    if (lease.phase <= LeasePhase.RUNNING) giveBack(state, now, lease, out);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   end,
   forEachLease,
   giveBack,
+  giveBackUnstarted,
   newLease,
   onAck,
   onExited,
@@ -90,6 +91,8 @@ function apply(state: AgentState, event: AgentEvent, now: Now, out: AgentEffect[
       return;
     case "hold":
       state.hold = event.reason;
+      // Nobody knows how long it lasts, and another agent may be idle.
+      if (event.reason !== null) giveBackUnstarted(state, now, out);
       return;
     case "drain":
       drain(state, now, event.reason, out);
@@ -231,9 +234,7 @@ function adoptLease(
 function drain(state: AgentState, now: Now, reason: string, out: AgentEffect[]): void {
   if (state.draining !== null) return;
   state.draining = reason;
-  for (const lease of [...state.leases.values()]) {
-    if (lease.phase <= LeasePhase.RUNNING) giveBack(state, now, lease, out);
-  }
+  giveBackUnstarted(state, now, out);
 }
 
 function leave(state: AgentState, out: AgentEffect[]): void {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { CoreMessage } from "../../../agent/lease/contract.ts";
 import { creditAhead, fitCount } from "../../../agent/lease/credit.ts";
+import { Blame, Outcome } from "../../../shared/model/attempt.ts";
 import { AHEAD_MAX, AHEAD_MEDIAN_MAX_MS, OUTBOX_ATTEMPTS_MAX } from "../../../shared/model/constants.ts";
 import { attempts, brief, CoreDriver } from "../../support/agent-core.ts";
 import { SMALL_NEED, template } from "../../support/agent-templates.ts";
@@ -96,15 +97,31 @@ test("a kill that came before the start ends it as CANCELED", () => {
   assert.equal(core.state.leases.get("17.0.2.1")?.end?.outcome, 2);
 });
 
-test("while it is held back nothing starts and nothing is asked for, not even what fits", () => {
+test("while it is held back nothing starts, nothing is asked for, and what has not started is another agent's", () => {
   const core = new CoreDriver().ready();
+  const running = core.run(template(), [0, 1]);
+  core.lease(template(), [2]);
   core.feed({ type: "hold", reason: "disk full" });
-  core.lease(template(), [0]);
-  assert.deepEqual(core.turn(), [
-    { type: "send", message: { type: "free", ahead: -1, lastsMs: null, draining: false } },
-  ]);
+  core.lease(template(), [3]);
+  const [ended, free, ...more] = core.turn();
+  assert.deepEqual(more, []);
+  assert.ok(ended?.type === "send" && ended.message.type === "ended");
+  const { indexes, outcomes, blames } = ended.message.groups[0]!;
+  assert.deepEqual(
+    [indexes, outcomes, blames],
+    [
+      [2, 3],
+      [Outcome.RELEASED, Outcome.RELEASED],
+      [Blame.RELEASED, Blame.RELEASED],
+    ],
+  );
+  assert.deepEqual(free, { type: "send", message: { type: "free", ahead: -1, lastsMs: null, draining: false } });
+  // What runs goes on.
+  assert.deepEqual(brief(core.feed({ type: "ended", end: core.end(running[0]!) })), []);
+  core.receive({ type: "ack", groups: [attempts(0, [2, 3])] });
+  assert.deepEqual(brief(core.turn()), [`persist ${running[0]}`, "send ended"]);
   core.feed({ type: "hold", reason: null });
-  assert.deepEqual(brief(core.turn()), ["prepare 17.0.0.1", "send free"]);
+  assert.deepEqual(brief(core.turn()), ["send free"]);
 });
 
 test("a full outbox stops asking, at exactly its bound", () => {
