@@ -47,7 +47,9 @@ export class AgentPeer {
     this.socket.on("close", (code, reason) => (this.closed = { code, reason: reason.toString() }));
   }
 
+  /** Also what came before: leases follow a welcome at once. */
   on(handler: (message: ToAgent) => void): void {
+    for (const message of [...this.received]) handler(message);
     this.handlers.add(handler);
   }
 

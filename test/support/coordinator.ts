@@ -5,6 +5,7 @@ import type { TestContext } from "node:test";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
 import { type Client, createClient } from "../../shared/api/client.ts";
 import { type Logger, silentLogger } from "../../shared/log/log.ts";
+import { SESSION_TTL_MS } from "../../shared/model/constants.ts";
 import { freshDatabase } from "./postgres.ts";
 
 export interface TestCoordinator {
@@ -46,7 +47,7 @@ export async function startTestCoordinator(
       settings: {
         bind: "127.0.0.1",
         port,
-        sessionTtlMs: options.sessionTtlMs ?? 3_000,
+        sessionTtlMs: options.sessionTtlMs ?? SESSION_TTL_MS,
         infrastructureRetries: options.infrastructureRetries ?? 10,
         bodyBytesMax: options.bodyBytesMax ?? 8 * 1024 * 1024,
       },

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiError } from "../../../shared/api/client.ts";
+import type { ExperimentDetail } from "../../../shared/api/experiment.ts";
 import { completeEverything, connectAgent, endGroup, enrolTestAgent, until } from "../../support/agent-peer.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 
@@ -14,12 +15,11 @@ tasks:
     retries: { max: 1, on: [exit] }
 `;
 
-async function ended(at: TestCoordinator, experiment: number) {
-  for (;;) {
+function ended(at: TestCoordinator, experiment: number): Promise<ExperimentDetail> {
+  return until(async () => {
     const detail = await at.client.call("getExperiment", { params: { experiment } });
-    if (["COMPLETED", "FAILED", "CANCELED"].includes(detail.state)) return detail;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+    return ["COMPLETED", "FAILED", "CANCELED"].includes(detail.state) && detail;
+  }, `the end of experiment ${experiment}`);
 }
 
 test("a sweep is submitted, run and read back", async (t) => {
