@@ -41,7 +41,7 @@ export type AgentEvent =
   /** That socket is closed, or could not be opened. */
   | { type: "disconnected"; connection: number; reason: string }
   | { type: "received"; connection: number; message: CoreMessage }
-  /** Directory, argv and environment stand ready. */
+  /** Argv and environment stand ready. */
   | { type: "prepared"; key: string }
   /** They could not be made; the end says whose fault it is. */
   | { type: "prepare_failed"; end: AttemptEnd }
@@ -72,7 +72,7 @@ export type AgentEffect =
   /** Sign `helloProofText(nonce, timeline, …)` and send. */
   | { type: "hello"; nonce: string; timeline: number; message: UnsignedHello }
   | { type: "send"; message: FromAgent }
-  /** Make directory, argv and environment; answered by `prepared` or `prepare_failed`. */
+  /** Make argv and environment; answered by `prepared` or `prepare_failed`. */
   | { type: "prepare"; lease: RunnableAttempt }
   /** Undo a preparation: it will not be run. */
   | { type: "discard"; lease: RunnableAttempt }

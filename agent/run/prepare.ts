@@ -1,6 +1,6 @@
 /**
- * From a lease to what the runner is asked: directory, arguments, environment, limits. Everything that can fail does so
- * here, before the start, and says whose fault it is.
+ * From a lease to what the runner is asked: directory (which the runner makes), arguments, environment, limits. What can
+ * fail for the task's own fault does so here, before the start, and says so.
  */
 import { join } from "node:path";
 import { AiravataError, errorLine } from "../../shared/error/error.ts";
@@ -10,9 +10,9 @@ import type { OutputReference, TemplateDefinition } from "../../shared/model/def
 import type { LeasedTemplate } from "../../shared/protocol/messages.ts";
 import { parseGlob } from "../../shared/spec/glob.ts";
 import { renderTask } from "../../shared/spec/render.ts";
+import { attemptPath } from "../link/publish.ts";
 import type { AttemptEnd } from "../report/end.ts";
 import type { RunnableAttempt } from "./attempt.ts";
-import type { AttemptDirectories } from "./directories.ts";
 import { deviceVariables } from "./environment.ts";
 import { matchingFiles } from "./outputs.ts";
 import type { RunRequest } from "./supervisor/contract.ts";
@@ -31,7 +31,7 @@ export interface PreparedRun {
 }
 
 export interface PrepareOptions {
-  directories: AttemptDirectories;
+  outputDir: string;
   templates: Templates;
   /** Variables that every task starts with. */
   base: Record<string, string>;
@@ -44,11 +44,10 @@ export async function prepareRun(lease: RunnableAttempt, options: PrepareOptions
   if (leased === undefined) return failure(lease, Blame.AGENT, "its template is not known here", options.wall);
   const { definition } = leased;
   const { experiment, index, attempt } = lease;
-  let directory: string | undefined;
   try {
     const scriptPath = await options.templates.save(experiment, leased);
-    const outputs = await parentOutputs(lease, leased, options.directories);
-    directory = await options.directories.make({ experiment, template: definition.name, index, attempt });
+    const outputs = await parentOutputs(lease, leased, options.outputDir);
+    const directory = join(options.outputDir, attemptPath({ experiment, template: definition.name, index, attempt }));
     const task = renderTask({
       experiment,
       template: definition,
@@ -67,11 +66,10 @@ export async function prepareRun(lease: RunnableAttempt, options: PrepareOptions
       wallMs: Math.ceil(definition.requires.wallSeconds * 1_000),
     };
   } catch (error) {
-    if (directory !== undefined) await options.directories.release(directory).catch(() => {});
     const { code } = error as NodeJS.ErrnoException;
     if (error instanceof AiravataError) return failure(lease, Blame.SPAWN, error.message, options.wall);
     const blame = code === "ENOSPC" || code === "EDQUOT" || code === "EROFS" ? Blame.DISK : Blame.AGENT;
-    return failure(lease, blame, `its directory could not be prepared: ${errorLine(error)}`, options.wall);
+    return failure(lease, blame, `it could not be prepared: ${errorLine(error)}`, options.wall);
   }
 }
 
@@ -83,6 +81,7 @@ export function runRequest(key: string, run: PreparedRun, lease: RunnableAttempt
     argv: run.argv,
     env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     cwd: run.directory,
+    makeFolder: true,
     stdoutPath: join(run.directory, STREAM_FILES.stdout),
     stderrPath: join(run.directory, STREAM_FILES.stderr),
     outputLimitBytes: OUTPUT_KEPT_BYTES,
@@ -98,7 +97,7 @@ export function runRequest(key: string, run: PreparedRun, lease: RunnableAttempt
 async function parentOutputs(
   lease: RunnableAttempt,
   leased: LeasedTemplate,
-  directories: AttemptDirectories,
+  outputDir: string,
 ): Promise<Map<string, string[]>> {
   const paths = new Map<string, string[]>();
   const { references, foreach } = leased.definition;
@@ -116,7 +115,7 @@ async function parentOutputs(
     // One number for the task of the same index, else one per index.
     const folders = attempts.map((attempt, i) => {
       const index = foreach.includes(template) ? lease.index : i;
-      return directories.pathOf({ experiment: lease.experiment, template: parent, index, attempt });
+      return join(outputDir, attemptPath({ experiment: lease.experiment, template: parent, index, attempt }));
     });
     paths.set(name, await pathsBelow(folders, glob));
   }

@@ -3,16 +3,16 @@
  * nothing of leases and sessions; it is told what to do, and tells a port what happened.
  */
 import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import { errorLine } from "../../shared/error/error.ts";
 import { Blame, Outcome } from "../../shared/model/attempt.ts";
 import type { OutputDefinition } from "../../shared/model/definition.ts";
 import { type AttemptKey, parseAttemptKey } from "../../shared/model/ids.ts";
 import type { Requirement } from "../../shared/model/requirement.ts";
-import { publish } from "../link/publish.ts";
+import { attemptPath, type PublishedAttempt, publish } from "../link/publish.ts";
 import type { AttemptEnd } from "../report/end.ts";
 import type { RunnableAttempt } from "./attempt.ts";
 import { collect, isPlain } from "./collect.ts";
-import { AttemptDirectories } from "./directories.ts";
 import { MemoryEvents } from "./memory-events.ts";
 import { attemptEnd, needsEvidence } from "./outcome.ts";
 import { type PreparedRun, prepareRun, runRequest } from "./prepare.ts";
@@ -58,7 +58,7 @@ interface Attempt {
   prepared: PreparedRun | undefined;
   directory: string | undefined;
   outputs: readonly OutputDefinition[];
-  /** Whether it left anything; undefined until it was looked at. */
+  /** Whether it left anything; undefined for what an older process has reported. */
   left: boolean | undefined;
   collecting: Promise<void> | undefined;
 }
@@ -69,7 +69,6 @@ const NOTHING = (): void => {};
 export class Runs {
   readonly adopted: AdoptedRuns = { running: [], collecting: [] };
   readonly templates: Templates;
-  readonly directories: AttemptDirectories;
   readonly #options: RunsOptions;
   readonly #attempts = new Map<string, Attempt>();
   #supervisor!: Supervisor;
@@ -80,7 +79,6 @@ export class Runs {
   private constructor(options: RunsOptions) {
     this.#options = options;
     this.templates = new Templates(options.outputDir);
-    this.directories = new AttemptDirectories(options.outputDir);
   }
 
   /** Reaches the runners and learns what they hold. Throws `state_directory_in_use` or `runner_unavailable`. */
@@ -105,11 +103,11 @@ export class Runs {
   }
 
   prepare(lease: RunnableAttempt): void {
-    const { templates, directories } = this;
-    const { base, wall, port } = this.#options;
+    const { templates } = this;
+    const { outputDir, base, wall, port } = this.#options;
     const attempt = newAttempt(lease.key, lease.leased?.definition.outputs ?? []);
     this.#attempts.set(lease.key, attempt);
-    void prepareRun(lease, { templates, directories, base, wall }).then((result) => {
+    void prepareRun(lease, { templates, outputDir, base, wall }).then((result) => {
       if ("outcome" in result) {
         port.prepareFailed(result);
         return;
@@ -120,11 +118,14 @@ export class Runs {
     });
   }
 
-  /** Undoes a preparation. */
+  /** Undoes a preparation, which is in memory only. */
   discard(key: string): void {
-    const attempt = this.#attempts.get(key);
-    if (attempt?.directory !== undefined) void this.directories.release(attempt.directory);
     this.#attempts.delete(key);
+  }
+
+  /** Absolute path of an attempt's directory. */
+  directoryOf(attempt: PublishedAttempt): string {
+    return join(this.#options.outputDir, attemptPath(attempt));
   }
 
   run(lease: RunnableAttempt): void {
@@ -164,12 +165,11 @@ export class Runs {
   /** Makes the readable link if the attempt left anything. */
   async publish(key: string, { experiment, template, index, attempt }: AttemptKey): Promise<void> {
     const known = this.#attempts.get(key);
-    await known?.collecting;
     if (known?.left === false) return;
     const leased = await this.templates.find(experiment, template);
     if (leased === undefined) return;
     const published = { experiment, template: leased.definition.name, index, attempt };
-    if (known?.left === undefined && !(await exists(this.directories.pathOf(published)))) return;
+    if (known?.left === undefined && !(await exists(this.directoryOf(published)))) return;
     await publish(this.#options.outputDir, published);
   }
 
@@ -188,7 +188,6 @@ export class Runs {
   /** Lets go of the runners; tasks run on. `stop`: they leave too, nothing runs. */
   async close(stop: boolean): Promise<void> {
     await Promise.all([...this.#attempts.values()].map((attempt) => attempt.collecting));
-    await this.directories.close();
     await this.#supervisor.close({ stop, waitMs: 1_000 });
   }
 
@@ -211,8 +210,7 @@ export class Runs {
     if (task === undefined) return undefined;
     const leased = await this.templates.find(task.experiment, task.template);
     const attempt = newAttempt(runKey, leased?.definition.outputs ?? []);
-    if (leased !== undefined)
-      attempt.directory = this.directories.pathOf({ ...task, template: leased.definition.name });
+    if (leased !== undefined) attempt.directory = this.directoryOf({ ...task, template: leased.definition.name });
     this.#attempts.set(key, attempt);
     return leased?.definition.requires ?? NO_REQUIREMENT;
   }
@@ -239,10 +237,11 @@ export class Runs {
       attempt = newAttempt(event.key, []);
       this.#attempts.set(key, attempt);
     }
+    attempt.prepared = undefined;
+    attempt.left = !event.folderEmpty;
     port.exited(key);
     if (isPlain(event, attempt.outputs)) {
       port.ended(attemptEnd(key, event, { oomKilled: false, freeBytes: undefined }));
-      attempt.collecting = this.#release(attempt, event);
     } else attempt.collecting = this.#collect(key, attempt, event);
   }
 
@@ -255,17 +254,8 @@ export class Runs {
     ]);
     const end = attemptEnd(key, event, { oomKilled, freeBytes: free });
     if (attempt.directory !== undefined) await collect(end, event, attempt.directory, attempt.outputs);
-    await this.#release(attempt, event);
     attempt.collecting = undefined;
     port.ended(end);
-  }
-
-  async #release(attempt: Attempt, event: EndedEvent): Promise<void> {
-    const { directory } = attempt;
-    // What could not be ended may still write there: the directory is not given to another task.
-    const certain = event.leftBehind > 0 || event.stdout.bytes > 0 || event.stderr.bytes > 0;
-    attempt.left = directory !== undefined && (certain || (await this.directories.release(directory)));
-    attempt.collecting = undefined;
   }
 
   #runKey(key: string): string {

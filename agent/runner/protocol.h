@@ -81,6 +81,9 @@ _Static_assert(sizeof(struct welcome) == 40, "welcome");
 
 enum lane_flag { LANE_ALIVE = 1, LANE_HOLDS = 2 };
 
+/* The runner makes the task's folder and the one it is in, and takes an empty one for the next task. */
+enum run_flag { RUN_MAKE_FOLDER = 1 };
+
 struct run_head {
   uint64_t wall_ms;      /* 0: no limit */
   uint64_t output_limit; /* bytes kept of each stream */
@@ -88,7 +91,7 @@ struct run_head {
   uint32_t inline_limit; /* bytes of each stream that travel in the record and need no file */
   uint32_t argc, envc;
   uint16_t key_size, limit_count;
-  uint32_t reserved;
+  uint32_t flags; /* enum run_flag; every other bit is refused */
 };
 _Static_assert(sizeof(struct run_head) == 40, "run_head");
 
@@ -130,6 +133,7 @@ enum stage {
   STAGE_PIPE = 8,
   STAGE_OUTPUT = 9, /* the folder or file of an output, or writing it */
   STAGE_RECORD = 10,
+  STAGE_FOLDER = 11, /* making the task's folder */
 };
 enum record_flag {
   FLAG_OUT_CUT = 1,
@@ -139,6 +143,7 @@ enum record_flag {
   FLAG_CORE = 16,
   FLAG_LEFT_BEHIND = 32, /* a process could not be ended in time; the supervisor keeps trying */
   FLAG_UNRECORDED = 64,  /* reported without being in the results file, which could not be written */
+  FLAG_FOLDER_EMPTY = 128, /* the task left nothing in the folder that was made for it; it is there no longer */
 };
 
 #define RECORD_MAGIC 0x31525241u /* "ARR1" */

@@ -25,7 +25,7 @@ struct run *run_decode(const uint8_t *body, uint32_t size) {
   struct run_head head;
   if (size < sizeof head) return NULL;
   memcpy(&head, body, sizeof head);
-  if (!head.key_size || head.key_size > KEY_MAX_BYTES || head.limit_count > LIMITS_MAX || !head.argc || head.reserved) return NULL;
+  if (!head.key_size || head.key_size > KEY_MAX_BYTES || head.limit_count > LIMITS_MAX || !head.argc || head.flags & ~RUN_MAKE_FOLDER) return NULL;
   if (head.argc > STRINGS_MAX || head.envc > STRINGS_MAX || head.argc + head.envc > STRINGS_MAX) return NULL;
   /* Every string takes a byte at least: a count that the frame cannot hold is refused before memory is asked for. */
   if ((uint64_t)sizeof head + head.key_size + head.limit_count * sizeof(struct run_limit) + 4 + head.argc + head.envc > size)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "folder.h"
 #include "system.h"
 #include "task.h"
 #include "wire.h"
@@ -304,5 +305,6 @@ int runner_main(uint32_t lane, int boss_fd) {
   if ((r->listen_fd = socket_listen(name)) < 0) refuse_start(&r->boss, name);
   control_welcome(r, &r->boss);
   loop(r);
+  folder_drop();
   return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "system.h"
 #include "tree.h"
 
@@ -86,6 +87,7 @@ static void put_ended(struct task *t, struct results *results, struct news *news
   r.flags = output_flags(&t->out, FLAG_OUT_CUT, FLAG_OUT_FILE) | output_flags(&t->err_out, FLAG_ERR_CUT, FLAG_ERR_FILE);
   if (signaled && WCOREDUMP(t->status)) r.flags |= FLAG_CORE;
   if (t->left_behind) r.flags |= FLAG_LEFT_BEHIND;
+  if (t->folder_empty) r.flags |= FLAG_FOLDER_EMPTY;
   put(news, &r, sizeof r, t->run->key, t->out.head, t->err_out.head);
 }
 
@@ -96,6 +98,8 @@ static void finish(struct task *t, struct results *results, struct news *news) {
   output_finish(&t->out);
   if (!t->cause && (t->out.err || t->err_out.err)) task_disk(t, STAGE_OUTPUT, t->out.err ? t->out.err : t->err_out.err);
   if (t->started_due) task_put_started(t, results, news);
+  /* What could not be ended may still write there. */
+  if (t->run->head.flags & RUN_MAKE_FOLDER && !t->left_behind) t->folder_empty = folder_keep(t->run->cwd);
   put_ended(t, results, news);
   run_free(t->run);
   t->run = NULL;
@@ -116,7 +120,9 @@ static bool same_folder(const char *a, const char *b) {
 
 static enum stage open_outputs(struct task *t) {
   const struct run *run = t->run;
+  t->out.read_end = t->out.write_end = t->out.folder = t->out.file = -1;
   t->err_out.read_end = t->err_out.write_end = t->err_out.folder = t->err_out.file = -1;
+  if (run->head.flags & RUN_MAKE_FOLDER && folder_make(run->cwd) < 0) return STAGE_FOLDER;
   enum stage failed = output_open(&t->out, run->out_path, run->head.output_limit, run->head.inline_limit, -1);
   if (failed) return failed;
   int shared = same_folder(run->out_path, run->err_path) ? t->out.folder : -1;
@@ -128,7 +134,7 @@ void task_start(struct task *t, struct run *run, struct results *results, int nu
   /* Not a memset: the inline buffers are 8 KiB that need no clearing. */
   t->run = run;
   t->pid = 0;
-  t->main_ended = false;
+  t->main_ended = t->folder_empty = false;
   t->status = 0;
   t->cause = 0;
   t->stage = STAGE_NONE;
@@ -167,6 +173,7 @@ void task_start(struct task *t, struct run *run, struct results *results, int nu
     t->err = s.err;
     t->ended_wall_ns = wall_ns();
     t->ended_ns = monotonic_ns();
+    if (run->head.flags & RUN_MAKE_FOLDER && s.stage != STAGE_FOLDER) t->folder_empty = folder_keep(run->cwd);
     put_ended(t, results, news);
     run_free(run);
     t->run = NULL;

@@ -22,6 +22,7 @@ struct task {
   struct run *run;
   pid_t pid;
   bool main_ended;
+  bool folder_empty;
   int status;
   enum cause cause; /* 0 until somebody but the task itself decided its end */
   enum stage stage;

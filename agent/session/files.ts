@@ -93,7 +93,7 @@ export class FileServer {
     const { experiment, template } = file;
     const leased = await this.#runs.templates.find(experiment, template);
     if (leased === undefined) throw new Error(`attempt ${attemptKeyText(file)} is not known to this agent`);
-    const directory = this.#runs.directories.pathOf({ ...file, template: leased.definition.name });
+    const directory = this.#runs.directoryOf({ ...file, template: leased.definition.name });
     let at = message.offset;
     const until = Math.min(Number.MAX_SAFE_INTEGER, message.offset + limit);
     if ("stream" in file) at = await this.#readRunning(message, file, until, signal);
@@ -195,7 +195,7 @@ export class FileServer {
       batch = [];
     };
     for (const [i, index] of indexes.entries()) {
-      const directory = this.#runs.directories.pathOf({ experiment, template: name, index, attempt: attempts[i] ?? 0 });
+      const directory = this.#runs.directoryOf({ experiment, template: name, index, attempt: attempts[i] ?? 0 });
       for (const output of outputs) {
         signal.throwIfAborted();
         const glob = parseGlob(output.glob);

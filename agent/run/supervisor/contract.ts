@@ -31,7 +31,8 @@ export type EndStage =
   | "fork"
   | "pipe"
   | "output"
-  | "record";
+  | "record"
+  | "folder";
 
 export interface RunLimit {
   /** Number of the resource (`RLIMIT_*` of Linux: 0 cpu seconds, 1 file size, 4 core, 7 open files, 9 address space …). */
@@ -47,8 +48,13 @@ export interface RunRequest {
   argv: readonly (string | Uint8Array)[];
   /** "NAME=value", all of it: nothing is inherited. */
   env: readonly (string | Uint8Array)[];
-  /** Absolute; must exist. */
+  /** Absolute; must exist unless it is made. */
   cwd: string;
+  /**
+   * The runner makes `cwd` and the folder it is in (what that one is in must exist). Left empty with its rights it
+   * becomes the folder of the lane's next task, so that silent tasks cost no folder; `folderEmpty` tells.
+   */
+  makeFolder?: boolean;
   /**
    * Absolute paths of files that are made (and must not exist) only when a stream outgrows the record; their folders
    * must exist. "": no file, what is beyond the record is counted and dropped.
@@ -122,6 +128,8 @@ export interface EndedEvent {
   stdout: StreamEnd;
   stderr: StreamEnd;
   coreDumped: boolean;
+  /** Nothing was left in the folder that was made for it, and it is there no longer. */
+  folderEmpty: boolean;
   /** Processes that SIGKILL did not end within ten seconds; the supervisor keeps trying. */
   leftBehind: number;
 }

@@ -343,6 +343,7 @@ function lostWithoutRecord(key: string, lane: number): EndedEvent {
     stdout: nothing,
     stderr: nothing,
     coreDumped: false,
+    folderEmpty: false,
     leftBehind: 0,
   };
 }

@@ -24,8 +24,9 @@ const STAGES: readonly (EndStage | null)[] = [
   "pipe",
   "output",
   "record",
+  "folder",
 ];
-const Flag = { OUT_CUT: 1, ERR_CUT: 2, OUT_FILE: 4, ERR_FILE: 8, CORE: 16 } as const;
+const Flag = { OUT_CUT: 1, ERR_CUT: 2, OUT_FILE: 4, ERR_FILE: 8, CORE: 16, FOLDER_EMPTY: 128 } as const;
 
 export interface DecodedRecord {
   /** What an acknowledgement names. */
@@ -83,6 +84,7 @@ export function decodeRecord(buffer: Buffer, from: number, to: number, lane: num
       flags & Flag.ERR_CUT,
     ),
     coreDumped: (flags & Flag.CORE) !== 0,
+    folderEmpty: (flags & Flag.FOLDER_EMPTY) !== 0,
     leftBehind: buffer.readUInt32LE(from + 76),
   };
   return { seq, event };

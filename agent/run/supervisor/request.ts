@@ -7,6 +7,7 @@ import type { RunLimit, RunRequest } from "./contract.ts";
 import { FRAME_BYTES_MAX, FRAME_HEAD_BYTES, Frame, KEY_BYTES_MAX, writeU64 } from "./frames.ts";
 
 const RUN_HEAD_BYTES = 40;
+const RUN_MAKE_FOLDER = 1;
 const LIMIT_BYTES = 20;
 const LIMITS_MAX = 32;
 /** Most bytes of each stream that travel in the record. */
@@ -40,7 +41,7 @@ export function encodeRun(request: RunRequest): Buffer {
   buffer.writeUInt32LE(env.length, 36);
   buffer.writeUInt16LE(keyBytes, 40);
   buffer.writeUInt16LE(limits.length, 42);
-  buffer.writeUInt32LE(0, 44);
+  buffer.writeUInt32LE(request.makeFolder === true ? RUN_MAKE_FOLDER : 0, 44);
   buffer.write(request.key, 48);
   let at = 48 + keyBytes;
   for (const limit of limits) {

@@ -98,7 +98,7 @@ test("lengths that lie, frames out of turn and unknown types are refused with a 
     [36, 262_144],
     [42, 33],
     [40, 200],
-    [44, 1],
+    [44, 2],
   ] as const) {
     const bytes = Buffer.from(run);
     if (at === 32 || at === 36 || at === 44) bytes.writeUInt32LE(bytes.readUInt32LE(at) + change, at);

@@ -140,6 +140,7 @@ const ENDED: EndedEvent = {
   stdout: { bytes: 0, inline: null, truncated: false },
   stderr: { bytes: 0, inline: null, truncated: false },
   coreDumped: false,
+  folderEmpty: false,
   leftBehind: 0,
 };
 const CALM = { oomKilled: false, freeBytes: 2 ** 40 };
