@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { createMark, endLeftovers, type Leftover } from "./leftovers.ts";
+import { createMark, descendants, endLeftovers, type Leftover } from "./leftovers.ts";
 import type { Counts, TestLine } from "./reporter.ts";
 
 const REPORTER = new URL("./reporter.ts", import.meta.url).href;
@@ -33,7 +33,7 @@ const groups = new Set<number>();
 
 /** Ends every file that runs, at once; for whoever is told to stop. */
 export function killFiles(): void {
-  for (const pid of groups) killGroup(pid);
+  for (const pid of groups) killTree(pid);
 }
 
 /** Runs `file`, ends it after `timeoutMs`; never rejects for what the file does. */
@@ -95,7 +95,7 @@ async function finished(child: ChildProcess, file: string, events: string, limit
     const running = readLines(events).findLast((line) => line.event === "start");
     const error = `the file did not end within ${limitMs / 1000} s; the last test that began is named here`;
     timedOut = { name: running?.event === "start" ? running.name : file, error };
-    killGroup(child.pid);
+    if (child.pid !== undefined) killTree(child.pid);
   }, limitMs);
   const exit = await new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(String(error)));
@@ -110,12 +110,15 @@ async function finished(child: ChildProcess, file: string, events: string, limit
   return { exit, output, timedOut };
 }
 
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch {
-    // It ended meanwhile.
+/** The file's group, and what it started in groups of their own with an environment built from nothing. */
+function killTree(pid: number): void {
+  // Looked up before anything dies: an orphan is nobody's child any more.
+  for (const target of [-pid, ...descendants(pid)]) {
+    try {
+      process.kill(target, "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
   }
 }
 

@@ -41,6 +41,25 @@ export async function endLeftovers(mark: Record<string, string>, graceMs = GRACE
   return found;
 }
 
+/** Everything that a process has started and that is still its child, or a child's child: also what has no mark. */
+export function descendants(pid: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      // `pid (name) state ppid …`, where the name may hold anything.
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+      children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const found = [...(children.get(pid) ?? [])];
+  for (const child of found) found.push(...(children.get(child) ?? []));
+  return found;
+}
+
 function marked(entry: string): Leftover[] {
   const found: Leftover[] = [];
   for (const name of readdirSync("/proc")) {

@@ -1,7 +1,7 @@
 /** The key table of docs/experiment-file.md, made from the schema; a test compares. */
 import { type Key, type KeyTable, type Kind, SPEC_SCHEMA } from "./schema.ts";
 
-/** Markdown rows of every key, in the order of the schema: key, value, when silent, meaning. */
+/** Markdown rows of every key, in the order of the schema: key, value, when silent, meaning. Exported for tests that compare it with the docs. */
 export function keyTable(): string {
   const rows = ["| key | value | when silent | meaning |", "|---|---|---|---|"];
   const seen = new Map<KeyTable, string>();

@@ -47,14 +47,14 @@ export class SpecError extends AiravataError {
   }
 }
 
-/** One line for people: `3:5 tasks.dock: unknown key …; hint`. */
+/** One line for people: `3:5 tasks.dock: unknown key …; hint`. Exported for tests. */
 export function formatProblem(problem: SpecProblem): string {
   const place = problem.line === null ? "" : `${problem.line}:${problem.column} `;
   const path = problem.path === "" ? "" : `${problem.path}: `;
   return `${place}${path}${problem.message}${problem.hint ? `; ${problem.hint}` : ""}`;
 }
 
-export function formatPath(path: SpecPath): string {
+function formatPath(path: SpecPath): string {
   let text = "";
   for (const step of path) {
     if (typeof step === "number") text += `[${step}]`;

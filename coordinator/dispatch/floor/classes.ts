@@ -153,7 +153,7 @@ export class Classes {
   }
 }
 
-export function hasMore(queue: TemplateQueue): boolean {
+function hasMore(queue: TemplateQueue): boolean {
   return queue.cursor < queue.template.count || queue.againFrom < queue.again.length;
 }
 

@@ -51,7 +51,7 @@ export function floorOf(core: Core, agent: AgentId, root: string, deadlineMono: 
   return floor;
 }
 
-export function quantitiesOf(capacity: Quantities): Quantities {
+function quantitiesOf(capacity: Quantities): Quantities {
   const { cpus, memoryBytes, gpus, vramBytes, diskBytes, custom } = capacity;
   return { cpus, memoryBytes, gpus, vramBytes, diskBytes, custom: { ...custom } };
 }

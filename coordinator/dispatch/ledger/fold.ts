@@ -34,7 +34,7 @@ export interface FoldListener {
   ready: Ready;
 }
 
-export const DEAF: FoldListener = { submitted: () => {}, ready: () => {} };
+const DEAF: FoldListener = { submitted: () => {}, ready: () => {} };
 
 /** Tries are one byte each; they stop counting there. */
 const TRIED_MAX = 255;

@@ -82,6 +82,24 @@ test("a hang is ended and named", async () => {
   assert.match(failures[0]?.error ?? "", /did not end within 2 s/);
 });
 
+test("a hang is ended with what it started, also in another group and without a mark", async () => {
+  const note = join(directory, "pid");
+  const { ok, leftovers } = await runText(
+    `
+    import { spawn } from "node:child_process";
+    import { writeFileSync } from "node:fs";
+    test("stuck", () => {
+      const child = spawn("/bin/sleep", ["1000"], { detached: true, stdio: "ignore", env: {} });
+      writeFileSync(${JSON.stringify(note)}, String(child.pid));
+      return new Promise(() => setInterval(() => {}, 1e6));
+    });`,
+    2_000,
+  );
+  assert.equal(ok, false);
+  assert.deepEqual(leftovers, []);
+  assertDead(Number(readFileSync(note, "utf8")));
+});
+
 test("a process left behind is killed, named and a failure", async () => {
   const { ok, leftovers, counts } = await runText(`
     import { spawn } from "node:child_process";
@@ -92,7 +110,11 @@ test("a process left behind is killed, named and a failure", async () => {
     leftovers.map(({ command }) => command),
     ["sleep 1000"],
   );
-  // Whoever inherited it may not have reaped it yet: a zombie is dead.
-  const stat = `/proc/${leftovers[0]?.pid}/stat`;
-  assert.match(existsSync(stat) ? readFileSync(stat, "utf8") : "Z", /Z/);
+  assertDead(leftovers[0]?.pid ?? 0);
 });
+
+/** Whoever inherited it may not have reaped it yet: a zombie is dead. */
+function assertDead(pid: number): void {
+  const stat = `/proc/${pid}/stat`;
+  assert.match(existsSync(stat) ? readFileSync(stat, "utf8") : "Z", /Z/);
+}

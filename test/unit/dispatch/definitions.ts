@@ -4,7 +4,7 @@ import type { ExperimentDefinition, TemplateDefinition } from "../../../shared/m
 import { DEFAULT_PROJECT, OPERATOR_ACTOR } from "../../../shared/model/ids.ts";
 import type { Requirement } from "../../../shared/model/requirement.ts";
 
-export function requirement(part: Partial<Requirement> = {}): Requirement {
+function requirement(part: Partial<Requirement> = {}): Requirement {
   return {
     cpus: 1,
     memoryBytes: 0,
