@@ -28,13 +28,13 @@ export interface CoordinatorOptions {
   token: string;
   version: string;
   log: Logger;
-  /** Gives up waiting for the database. */
+  /** Gives up waiting for the database and for leadership. */
   signal?: AbortSignal;
 }
 
 export interface Coordinator {
   url: string;
-  /** Resolves when this process leads for the first time. */
+  /** Resolves when this process leads for the first time; rejects when the signal gave up. */
   leading: Promise<void>;
   createEnrolmentToken(note: string, lifetimeMs: number): Promise<string>;
   isEnrolled(agent: number, name: string): Promise<boolean>;
@@ -65,6 +65,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     infrastructureRetries: settings.infrastructureRetries,
     loadEnded: stored.load,
   });
+  const leading = firstLeading(dispatcher, options.signal);
+  // Not everybody waits for it.
+  leading.catch(() => {});
   const { agents, enrolment } = store;
   const sources = { dispatcher, history: withEndedTasks(stored), agents, enrolment };
   const hub = createEventHub({
@@ -101,7 +104,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     log.info("listening", { url });
     return {
       url,
-      leading: firstLeading(dispatcher),
+      leading,
       createEnrolmentToken: async (note, lifetimeMs) => {
         return (await createEnrolmentToken(enrolment, { note, lifetimeMs, actor: SYSTEM_ACTOR })).token;
       },
@@ -136,9 +139,10 @@ async function migrateWhenUp({ databaseUrl, version, log, signal }: CoordinatorO
   }
 }
 
-function firstLeading(dispatcher: ReturnType<typeof createDispatcher>): Promise<void> {
-  return new Promise((resolve) => {
+function firstLeading(dispatcher: ReturnType<typeof createDispatcher>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
     if (dispatcher.leadership().leading) return resolve();
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
     const stop = dispatcher.onLeadership(({ leading }) => {
       if (!leading) return;
       stop();

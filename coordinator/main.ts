@@ -39,7 +39,7 @@ async function main(args: string[]): Promise<void> {
   const { settings, secrets, notices } = readCoordinatorSettings({ flags, env: process.env, readFile });
   const log = createLogger({ level: settings.logLevel, format: logFormat(settings), secrets });
   for (const notice of notices) log.warn(notice);
-  await untilSignal((leave) => start(command, settings, log, leave), log);
+  await untilSignal((leave, signal) => start(command, settings, log, leave, signal), log);
 }
 
 async function start(
@@ -47,6 +47,7 @@ async function start(
   settings: CoordinatorSettings,
   log: Logger,
   leave: (reason: string) => void,
+  signal: AbortSignal,
 ): Promise<Running> {
   const version = packageVersion();
   if (command !== "up" && settings.databaseUrl === undefined) {
@@ -58,34 +59,40 @@ async function start(
   const dataDirectory = await openDataDirectory(settings.dataDir ?? defaultDataDirectory(process.env));
   if (command === "up") {
     const onIdle = (): void => leave("nothing to do and nobody asking");
-    const up = await startUp({ settings, dataDirectory, version, environment: process.env, log, onIdle });
+    const up = await startUp({ settings, dataDirectory, version, environment: process.env, log, signal, onIdle });
     process.stdout.write(`${up.url}\n`);
     process.stdout.write(howToUse(up.url, dataDirectory));
     return up;
   }
   const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
   const databaseUrl = settings.databaseUrl as string;
-  const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log });
+  const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log, signal });
   process.stdout.write(`${coordinator.url}\n`);
   return coordinator;
 }
 
-/** Runs until SIGTERM, SIGINT or `leave`, then stops in order. */
-async function untilSignal(begin: (leave: (reason: string) => void) => Promise<Running>, log: Logger): Promise<void> {
+/** Runs until SIGTERM, SIGINT or `leave`, then stops in order; what is still starting gives up. */
+async function untilSignal(
+  begin: (leave: (reason: string) => void, signal: AbortSignal) => Promise<Running>,
+  log: Logger,
+): Promise<void> {
   const asked = Promise.withResolvers<string>();
-  const onSignal = (signal: NodeJS.Signals): void => {
-    asked.resolve(signal);
+  const giveUp = new AbortController();
+  const onSignal = (name: NodeJS.Signals): void => {
+    asked.resolve(name);
+    giveUp.abort(new Error(`stopped by ${name}`));
     // Asked twice: whoever waits no longer gets his terminal back at once. What is durable stays so.
-    process.once(signal, () => process.exit(Exit.FAILED));
+    process.once(name, () => process.exit(Exit.FAILED));
   };
   process.once("SIGTERM", onSignal);
   process.once("SIGINT", onSignal);
-  const starting = begin(asked.resolve);
-  const early = await Promise.race([asked.promise, starting]);
-  const running = await starting;
-  const reason = typeof early === "string" ? early : await asked.promise;
+  const running = await begin(asked.resolve, giveUp.signal).catch((error: unknown) => {
+    if (giveUp.signal.aborted) return undefined;
+    throw error;
+  });
+  const reason = await asked.promise;
   log.info("stopping", { reason });
-  await running.stop();
+  await running?.stop();
   process.exitCode = Exit.DONE;
 }
 

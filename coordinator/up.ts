@@ -20,6 +20,8 @@ export interface UpOptions {
   version: string;
   environment: NodeJS.ProcessEnv;
   log: Logger;
+  /** Gives up starting. */
+  signal: AbortSignal;
   /** Called when the stack has been idle for `settings.idleExitMs`. */
   onIdle(): void;
 }
@@ -34,7 +36,7 @@ const ENROLMENT_LIFETIME_MS = 600_000;
 
 /** Throws `data_directory_in_use`, what the embedded database refuses, and what the coordinator does. */
 export async function startUp(options: UpOptions): Promise<Up> {
-  const { settings, dataDirectory, log, version } = options;
+  const { settings, dataDirectory, log, version, signal } = options;
   const other = await liveStack(dataDirectory);
   if (other) {
     throw new AiravataError(
@@ -53,13 +55,16 @@ export async function startUp(options: UpOptions): Promise<Up> {
     const database = settings.databaseUrl === undefined ? await startEmbedded(dataDirectory, { log }) : undefined;
     if (database) undo.push(() => database.stop());
     const databaseUrl = settings.databaseUrl ?? database!.url;
-    const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log });
+    const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log, signal });
     undo.push(() => coordinator.stop());
     await coordinator.leading;
     await writeStack(dataDirectory, { process: self, url: coordinator.url, version });
-    undo.push(() => removeStack(dataDirectory, self));
+    const disown = () => removeStack(dataDirectory, self);
+    undo.push(disown);
     const agents = await startAgents(options, coordinator);
     undo.push(() => Promise.all(agents.map((agent) => agent.stop())));
+    // First of all, so that nobody comes to a stack that is leaving.
+    undo.push(disown);
     if (settings.idleExitMs !== undefined) {
       const stopWatching = watchIdle(settings.idleExitMs, coordinator, systemClock, options.onIdle);
       undo.push(async () => stopWatching());

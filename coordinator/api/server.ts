@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
+import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 import { CONNECTIONS_MAX } from "../../shared/model/constants.ts";
 import type { AgentSources } from "../domain/agent/agents.ts";
@@ -40,7 +41,7 @@ export interface ApiOptions {
 }
 
 export interface ApiServer {
-  /** Resolves with the URL that a client on this machine uses. */
+  /** Resolves with the URL that a client on this machine uses. Throws `address_refused`. */
   listen(address: { host: string; port: number }): Promise<string>;
   /** Whether a client (agents are none) is being served, and when the last one was; monotonic ms. */
   activity(): { clients: number; lastMono: number };
@@ -111,7 +112,11 @@ export function createApiServer(options: ApiOptions): ApiServer {
 
   return {
     async listen({ host, port }) {
-      await server.listen({ host, port });
+      try {
+        await server.listen({ host, port });
+      } catch (cause) {
+        throw addressRefusal(host, port, cause);
+      }
       return urlOf(server.server.address() as AddressInfo);
     },
     activity: () => ({ clients: activity.clients + options.hub.watchers(), lastMono: activity.lastMono }),
@@ -143,6 +148,17 @@ function countRequests(
   server.addHook("onResponse", async (request, reply) => {
     count(request.method, request.routeOptions.url ?? "(none)", reply.statusCode);
   });
+}
+
+function addressRefusal(host: string, port: number, cause: unknown): AiravataError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const why =
+    code === "EADDRINUSE"
+      ? "another process listens there; choose another --port (0 takes any free one)"
+      : code === "EACCES"
+        ? "this user may not listen there; choose a --port above 1023"
+        : "this machine has no such address; see --bind";
+  return new AiravataError("address_refused", `${host}:${port} cannot be listened on: ${why}`, { cause });
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

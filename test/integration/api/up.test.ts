@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -12,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { identify } from "../../../coordinator/stack/process.ts";
 import { type Client, createClient } from "../../../shared/api/client.ts";
 import { until } from "../../support/agent-peer.ts";
+import { freshDatabase } from "../../support/postgres.ts";
 
 const BIN = fileURLToPath(new URL("../../../bin/airavata", import.meta.url));
 /** The first start makes a database; the machine may be busy with other tests. */
@@ -171,4 +173,28 @@ test("server, daemon and both without DATABASE_URL say what to set", async (t) =
     assert.equal(code, 3);
     assert.match(errors, /set DATABASE_URL .* or use "airavata up"/);
   }
+});
+
+test("a signal ends a start that still waits, and a taken port is said in a sentence", async (t) => {
+  const run = (args: string[], url: string) => {
+    const child = spawn(BIN, ["server", "--data-dir", dataDirectory(t), "--log-format", "text", ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, DATABASE_URL: url },
+    });
+    let errors = "";
+    child.stderr.on("data", (chunk) => (errors += chunk));
+    return { child, errors: () => errors, ended: new Promise((resolve) => child.once("exit", resolve)) };
+  };
+  const waiting = run(["--port", "0"], "postgres://u:p@127.0.0.1:1/d");
+  await until(() => waiting.errors().includes("does not answer yet"), "it to wait", START_MS);
+  waiting.child.kill("SIGTERM");
+  assert.equal(await waiting.ended, 0);
+  const database = await freshDatabase(t);
+  const taken = createServer().listen(0, "127.0.0.1");
+  t.after(() => taken.close());
+  await until(() => taken.listening, "a taken port");
+  const { port } = taken.address() as AddressInfo;
+  const refused = run(["--port", String(port)], database.url);
+  assert.equal(await refused.ended, 3);
+  assert.match(refused.errors(), /another process listens there; choose another --port/);
 });
