@@ -2,14 +2,18 @@
 import { z } from "zod";
 import { OUTCOME_NAMES } from "../model/attempt.ts";
 import { EXPERIMENT_STATE_NAMES } from "../model/states.ts";
+import { specJsonSchema } from "../spec/json-schema.ts";
 import { pageOf, pageQuery, Timestamp } from "./page.ts";
 
 export const experimentParams = { experiment: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) };
 
+/** Described by the file's own schema; its parser checks it, and says where and why. */
+const ExperimentFile = z.record(z.string(), z.unknown()).meta({ id: "ExperimentFile", ...specJsonSchema() });
+
 export const SubmitExperiment = z
   .strictObject({
     spec: z
-      .union([z.string(), z.record(z.string(), z.unknown())])
+      .union([z.string(), ExperimentFile])
       .meta({ description: "The experiment file as YAML text or as an object." }),
     parameters: z
       .record(z.string().max(200), z.union([z.string(), z.number(), z.boolean()]))
