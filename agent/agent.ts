@@ -38,6 +38,8 @@ export interface AgentOptions {
   pollIntervalMs: number;
   /** How long the allocation around the agent still lasts; null: nothing bounds it. */
   lastsMs: number | null;
+  /** A drain that takes longer ends in leaving: what still runs is adopted by the next start. */
+  drainTimeoutMs: number;
   /** Version of this program. */
   program: string;
   env: Record<string, string | undefined>;
@@ -51,7 +53,7 @@ export interface RunningAgent {
   readonly capacity: Capacity;
   /** Resolves when it has left: drained, told to leave, or stopped. All files and sockets are closed then. */
   readonly over: Promise<Ending>;
-  /** Finishes what runs, gives the rest back, leaves. Once begun it is not taken back. */
+  /** Finishes what runs, gives the rest back, leaves; at the latest after `drainTimeoutMs`. It is not taken back. */
   drain(reason: string): void;
   /** Leaves at once; tasks run on under their runners, and the next start on this directory adopts them. */
   stop(): Promise<void>;
@@ -148,7 +150,7 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
     name: identity.name,
     capacity,
     over: shell.over,
-    drain: (reason) => shell.feed({ type: "drain", reason }),
+    drain: (reason) => shell.drain(reason, options.drainTimeoutMs),
     stop: () => shell.stop(),
   };
 }

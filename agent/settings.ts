@@ -114,6 +114,24 @@ export const AGENT_SETTINGS = {
     default: [],
     doc: "Names of the agent's own variables that tasks get too (site modules)",
   },
+  lastsMs: {
+    flag: "--lasts",
+    variable: "AIRAVATA_LASTS",
+    type: "duration",
+    default: undefined,
+    min: 1_000,
+    doc: "How long the allocation around the agent still lasts: it gets no task that takes longer; without end when not set",
+  },
+  drainTimeoutMs: {
+    flag: "--drain-timeout",
+    variable: "AIRAVATA_DRAIN_TIMEOUT",
+    type: "duration",
+    // Service managers and batch systems kill what has not left 30 to 90 s after SIGTERM.
+    default: 25_000,
+    min: 0,
+    max: 86_400_000,
+    doc: "How long a drain begun by SIGTERM waits for running tasks; then the agent leaves and they run on for the next start",
+  },
   logLevel: {
     flag: "--log-level",
     variable: "LOG_LEVEL",

@@ -64,6 +64,7 @@ export class Shell {
   #wakeTimer: NodeJS.Timeout | undefined;
   #wakeAtMono = Number.POSITIVE_INFINITY;
   #diskTimer: NodeJS.Timeout | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ShellOptions) {
     this.#options = options;
@@ -120,6 +121,17 @@ export class Shell {
     else this.#holds.set(source, reason);
     this.#options.log[reason === null ? "info" : "warn"](reason ?? `${source}: all is well again`);
     if (this.#state !== undefined) this.feed({ type: "hold", reason: [...this.#holds.values()][0] ?? null });
+  }
+
+  /** Begins to leave, and leaves when that takes too long. */
+  drain(reason: string, timeoutMs: number): void {
+    this.feed({ type: "drain", reason });
+    if (this.#drainTimer !== undefined || this.#over) return;
+    this.#drainTimer = setTimeout(() => {
+      const held = this.#state.leases.size;
+      const message = `${held} attempts were still held ${timeoutMs} ms after the drain began; tasks run on`;
+      void this.#leave({ reason: "stopped", message });
+    }, timeoutMs);
   }
 
   async stop(): Promise<void> {
@@ -291,7 +303,7 @@ export class Shell {
       return;
     }
     this.#over = true;
-    for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer]) clearTimeout(timer);
+    for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer, this.#drainTimer]) clearTimeout(timer);
     const socket = this.#socket;
     this.#disconnect(ending.message);
     await socket?.gone;

@@ -239,6 +239,8 @@ export class Runs {
     }
     attempt.prepared = undefined;
     attempt.left = !event.folderEmpty;
+    const task = event.stage === "folder" ? parseAttemptKey(key) : undefined;
+    if (task !== undefined) this.templates.lost(task.experiment, task.template);
     port.exited(key);
     if (isPlain(event, attempt.outputs)) {
       port.ended(attemptEnd(key, event, { oomKilled: false, freeBytes: undefined }));

@@ -57,6 +57,11 @@ export class Templates {
     return saving;
   }
 
+  /** Its directory is gone, somebody removed it: the next attempt makes it again. */
+  lost(experiment: number, template: number): void {
+    this.#saving.delete(`${experiment}.${template}`);
+  }
+
   async #save(experiment: number, leased: LeasedTemplate): Promise<string> {
     const { definition, templateNames } = leased;
     for (const name of [definition.name, ...templateNames]) {

@@ -37,7 +37,7 @@ export async function startAgent(invocation: Invocation): Promise<number> {
   const outputDir = requiredOutputDir(settings);
   const log = agentLogger(settings, secrets, invocation.err.isTerminal);
   for (const notice of notices) log.warn(notice);
-  const { apiUrl, enrolmentToken, passEnv, pollIntervalMs } = settings;
+  const { apiUrl, enrolmentToken, passEnv, pollIntervalMs, lastsMs = null, drainTimeoutMs } = settings;
   const agent = await createAgent({
     apiUrl,
     outputDir,
@@ -47,7 +47,8 @@ export async function startAgent(invocation: Invocation): Promise<number> {
     resources: settings,
     passEnv,
     pollIntervalMs,
-    lastsMs: null,
+    lastsMs,
+    drainTimeoutMs,
     program: PROGRAM_VERSION,
     env: invocation.environment,
     log,

@@ -119,6 +119,22 @@ test("drain on SIGTERM finishes what runs, gives back the rest, says goodbye and
   }
 });
 
+test("a drain that takes too long ends in leaving; the task runs on and is adopted", async () => {
+  const running = await startAgent(coordinator.url, directory, { drainTimeoutMs: 200 });
+  await coordinator.message("free");
+  const text = `touch ${directory}/there; while [ ! -e ${directory}/go ]; do sleep 0.02; done`;
+  coordinator.lease(1, template({ command: shell(text) }), [0]);
+  await untilFile(join(directory, "there"));
+  running.drain("SIGTERM");
+  const { reason, message } = await running.over;
+  assert.equal(reason, "stopped");
+  assert.match(message, /1 attempts were still held 200 ms/);
+  agent = await startAgent(coordinator.url, directory);
+  await writeFile(join(directory, "go"), "");
+  await coordinator.until("its end", () => coordinator.ends.length === 1);
+  assert.equal(coordinator.ends[0]?.outcome, Outcome.COMPLETED);
+});
+
 test("a second agent on the same directory is refused with the first one's name; a dead one's place is free", async () => {
   const first = await new AgentProcess(coordinator.url, directory).started();
   await assert.rejects(startAgent(coordinator.url, directory), (error: Error & { code?: string }) => {
