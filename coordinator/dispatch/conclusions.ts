@@ -17,13 +17,26 @@ export function drawConclusions(core: Core, id: ExperimentId): void {
   if (experiment.open === 0) {
     if (experiment.endedAtMs !== null) return;
     const value = experimentState(experiment);
-    gatherDecision(core, { kind: "ended", experiment: id, actor: SYSTEM_ACTOR, scope: null, reason: "", value });
+    const counts = {
+      completed: countOf(experiment, TaskState.COMPLETED),
+      failed: countOf(experiment, TaskState.FAILED),
+      canceled: countOf(experiment, TaskState.CANCELED),
+    };
+    gatherDecision(core, {
+      kind: "ended",
+      experiment: id,
+      actor: SYSTEM_ACTOR,
+      scope: null,
+      reason: "",
+      value,
+      counts,
+    });
     return;
   }
   const { maxFailures } = experiment.definition;
   const cancelable = countOf(experiment, TaskState.QUEUED) + countOf(experiment, TaskState.WAITING);
   const leased = countOf(experiment, TaskState.LEASED);
-  if (maxFailures === null || countOf(experiment, TaskState.FAILED) < maxFailures) {
+  if (maxFailures === null || countOf(experiment, TaskState.FAILED) - experiment.forgiven < maxFailures) {
     experiment.failuresHandled = false;
     return;
   }

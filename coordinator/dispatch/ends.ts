@@ -224,6 +224,7 @@ export function decideEnd(core: Core, held: Held, outcome: Outcome, blame: Blame
   }
   if (charge === Charge.NONE) {
     end.disposition = Disposition.REQUEUE;
+    if (blame === Blame.NOT_HELD) end.notBeforeMs = notBeforeUnheld(core, template, index, now);
     return end;
   }
   const tries = charge === Charge.USER ? template.triedUser : template.triedInfrastructure;
@@ -235,6 +236,22 @@ export function decideEnd(core: Core, held: Held, outcome: Outcome, blame: Blame
   end.disposition = Disposition.REQUEUE;
   end.notBeforeMs = now.wall + backoffMs(tried, core.config.random);
   return end;
+}
+
+/** Leases in a row that may come to nothing before the next one waits. */
+const UNHELD_FREE = 3;
+/** 1 s × 2^5: longer than any reconnect, short enough for a site that mends itself. */
+const UNHELD_DOUBLINGS_MAX = 6;
+
+/**
+ * Nobody pays for a lease that never arrived; but an agent that cannot take a task at all (a frame it refuses, a lost
+ * state) must not be given it in a circle. Attempts beyond those that were charged tell how often that was.
+ */
+function notBeforeUnheld(core: Core, template: TemplateLedger, index: number, now: Now): number {
+  const charged = (template.triedUser[index] as number) + (template.triedInfrastructure[index] as number);
+  const unheld = (template.attempts[index] as number) - charged;
+  if (unheld <= UNHELD_FREE) return 0;
+  return now.wall + backoffMs(Math.min(unheld - UNHELD_FREE, UNHELD_DOUBLINGS_MAX), core.config.random);
 }
 
 function mayTryAgain(core: Core, template: TemplateLedger, blame: Blame, charge: Charge, tried: number): boolean {

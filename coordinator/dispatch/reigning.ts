@@ -4,7 +4,12 @@
  */
 
 import type { Logger } from "../../shared/log/log.ts";
-import { CHECKPOINT_ENDS, CHECKPOINT_PERIOD_MS, LEADERSHIP_RENEWAL_MS } from "../../shared/model/constants.ts";
+import {
+  CHECKPOINT_ENDS,
+  CHECKPOINT_PERIOD_MS,
+  LEADERSHIP_DEADLINE_MS,
+  LEADERSHIP_RENEWAL_MS,
+} from "../../shared/model/constants.ts";
 import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { Batch } from "./batch.ts";
@@ -17,6 +22,8 @@ import { step } from "./step.ts";
 
 /** Period of ticks: expiry and backoff are seen at most this late. */
 const TICK_MS = 100;
+/** A step of the wall clock ahead of the monotonic one by more than this ends the reign; a new one costs a second at most. */
+const SLEPT_MS = LEADERSHIP_DEADLINE_MS / 2;
 /** How long `close` waits for the append that is under way. */
 const LAST_APPEND_MS = 2_000;
 
@@ -45,11 +52,13 @@ export class Reigning {
   private batchesSinceCheckpoint = 0;
   private checkpointing = false;
   private checkpointedMono: number;
+  private lastTimer: Now;
 
   constructor(options: ReigningOptions) {
     this.options = options;
     this.core = options.core;
     this.checkpointedMono = options.clock.mono();
+    this.lastTimer = this.now();
     this.ended = new Promise((resolve) => {
       this.finish = resolve;
     });
@@ -148,7 +157,17 @@ export class Reigning {
 
   /** After a stall the sockets are read first: whoever spoke meanwhile is heard before anyone is declared lost. */
   private onTimer(): void {
-    const gap = this.options.clock.mono() - this.core.lastTickMono;
+    const now = this.now();
+    const gap = now.mono - this.core.lastTickMono;
+    const slept = now.wall - this.lastTimer.wall - (now.mono - this.lastTimer.mono);
+    this.lastTimer = now;
+    if (slept > SLEPT_MS) {
+      // The monotonic clock stands still while a machine sleeps: its deadlines would look good long after they passed.
+      this.end(
+        `the wall clock moved ${Math.round(slept)} ms further than the monotonic one: the machine may have slept`,
+      );
+      return;
+    }
     const tick = (): void => {
       this.handle({ type: "tick" });
       this.checkpointWhenDue();

@@ -113,5 +113,7 @@ function retry(experiment: ExperimentLedger, scope: DecisionRecord["scope"], rea
       if (next === TaskState.QUEUED) ready(template, index);
     }
   }
-  if (experiment.open > 0) experiment.endedAtMs = null;
+  experiment.forgiven = countOf(experiment, TaskState.FAILED);
+  // Also when nothing was reopened: the journal's reader takes any retry for the end of the end; `ended` comes again.
+  experiment.endedAtMs = null;
 }

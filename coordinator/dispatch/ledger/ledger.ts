@@ -91,6 +91,8 @@ export interface ExperimentLedger {
   rootDecided: string | null;
   /** Tasks not in a final state. */
   open: number;
+  /** Failed tasks that were left as they are by the last retry: max_failures does not count them again. */
+  forgiven: number;
   /** When the `ended` decision was committed; null while it runs. */
   endedAtMs: number | null;
   /** Not durable: the system has canceled the rest after max_failures; set again after a takeover, which does no harm. */
@@ -143,6 +145,7 @@ export function createExperiment(
     root: null,
     rootDecided: null,
     open: 0,
+    forgiven: 0,
     endedAtMs: null,
     failuresHandled: false,
     dirty: true,

@@ -38,6 +38,7 @@ interface ExperimentState {
   priority: number;
   paused: boolean;
   root: string | null;
+  forgiven: number;
   endedAtMs: number | null;
   counted: ExperimentLedger["counted"];
 }
@@ -78,8 +79,8 @@ export function markDirty(ledger: Ledger, checkpoint: EncodedCheckpoint): void {
 }
 
 function encodeExperiment(experiment: ExperimentLedger): EncodedExperiment {
-  const { priority, paused, root, endedAtMs, counted } = experiment;
-  const state: ExperimentState = { priority, paused, root, endedAtMs, counted };
+  const { priority, paused, root, forgiven, endedAtMs, counted } = experiment;
+  const state: ExperimentState = { priority, paused, root, forgiven, endedAtMs, counted };
   return { experiment: experiment.id, data: new TextEncoder().encode(JSON.stringify(state)) };
 }
 

@@ -52,7 +52,8 @@ test("a good end is FINAL, acknowledged after its commit, and the experiment end
   stage.expect({ type: "append", batch } as never);
   stage.commit();
   const group = { experiment: id, template: 0, indexes: [0], attempts: [1] };
-  const decision = { kind: "ended", experiment: id, actor: 0, scope: null, reason: "", value: "COMPLETED" };
+  const counts = { completed: 1, failed: 0, canceled: 0 };
+  const decision = { kind: "ended", experiment: id, actor: 0, scope: null, reason: "", value: "COMPLETED", counts };
   const last = { ...head, seq: 4, ends: [], decisions: [decision], deltas: [] };
   stage.expect(
     { type: "send", peer: 10, message: { type: "ack", groups: [group] } },
@@ -190,7 +191,7 @@ test("reports of attempts that are not the latest, or were never given, are refu
       [7, 1],
       [0, 0],
     ]),
-  ); // prettier-ignore
+  );
   stage.ended(10, report(99 as never, [[0, 1]]));
   assert.deepEqual(
     stage
@@ -303,7 +304,7 @@ test("tails and details stand by position", () => {
       [0, 1],
     ],
     { outcome: Outcome.FAILED },
-  ); // prettier-ignore
+  );
   stage.ended(10, { ...group, tails: { 1: "boom" }, details: { 0: "why" } });
   const [record] = stage.commit().ends;
   assert.deepEqual([record?.tails, record?.details], [{ 1: "boom" }, { 0: "why" }]);

@@ -71,7 +71,7 @@ test("credit: so many beyond what fits, absolute, and none at all at −1", () =
       [4, 1],
       [5, 1],
     ]),
-  ); // prettier-ignore
+  );
   stage.settle();
   assert.deepEqual(leasesSent(stage.sent()), [], "not even what fits");
   stage.free(10, 0);

@@ -67,6 +67,22 @@ test("a lease that the agent does not name was never there: given anew at once, 
   assert.deepEqual(leasesSent(stage.sent()), [`11: ${id}.0 0#2`]);
 });
 
+test("an agent that never keeps a lease is not given it in a circle: from the fourth time on the next one waits", () => {
+  const { stage, id } = leased();
+  const delays: number[] = [];
+  for (let times = 1; times <= 5; times++) {
+    stage.hello(1, 10 + times);
+    const { notBeforeMs = 0 } = endRow(stage.commit().ends[0]);
+    delays.push(notBeforeMs === 0 ? 0 : notBeforeMs - stage.now().wall);
+    stage.pass(5_000);
+    stage.renew(10 + times);
+    stage.settle();
+    stage.skip();
+  }
+  assert.deepEqual(delays, [0, 0, 0, 750, 1_500], "the backoff of the first and second try, at random 0.5");
+  assert.deepEqual(stage.states(id), ["LEASED"]);
+});
+
 test("a lease that becomes durable after its session is given back", () => {
   const stage = new Stage();
   const id = stage.submit(experiment([{}]));
@@ -111,7 +127,7 @@ test("superseded: what another one got, what ended, what was never given; ended 
       [9, 1, 0],
     ]),
     heldGroup(77 as never, [[0, 1, 0]]),
-  ]; // prettier-ignore
+  ];
   stage.hello(1, 11, { held });
   assert.deepEqual(welcomeOf(stage).superseded, [
     { experiment: id, template: 0, indexes: [0, 9], attempts: [1, 1] },
@@ -202,7 +218,7 @@ test("expiry: all leases of a session run out together, at the ttl and not befor
       [0, 1, 2],
       [Blame.AGENT_LOST, 9, 9],
     ],
-  ); // prettier-ignore
+  );
   assert.deepEqual(stage.effects[0], { type: "close", peer: 10, reason: "the session was not renewed in time" });
   stage.settle();
   assert.deepEqual(stage.states(id), ["QUEUED", "QUEUED", "QUEUED"]);
