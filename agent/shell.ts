@@ -3,6 +3,7 @@
  * one `turn`, in which tasks start and reports go out together: nothing waits for a timer.
  */
 
+import { join } from "node:path";
 import { signHello } from "../shared/identity/identity.ts";
 import { type Logger, visible } from "../shared/log/log.ts";
 import { HELLO_TIMEOUT_MS } from "../shared/model/constants.ts";
@@ -216,7 +217,7 @@ export class Shell {
         });
         break;
       case "exit":
-        void this.#leave({ reason: effect.reason, message: effect.message });
+        void this.#leave({ reason: effect.reason, message: this.#advice(effect.reason, effect.message) });
         break;
     }
   }
@@ -278,6 +279,11 @@ export class Shell {
   #hello(nonce: string, timeline: number, message: UnsignedHello): void {
     const { key, agent, name } = this.#options.identity;
     this.#socket?.send({ ...message, proof: signHello(key, { nonce, timeline, agent, name }) });
+  }
+
+  #advice(reason: Ending["reason"], message: string): string {
+    if (reason !== "enrol") return message;
+    return `${message}; to enrol anew remove ${join(this.#options.stateDir, "agent.json")} and start with a new AIRAVATA_ENROLMENT_TOKEN`;
   }
 
   #remember(timeline: number): void {

@@ -54,6 +54,10 @@ export function stateCredit(state: AgentState, now: Now, out: AgentEffect[]): vo
   const silentMs = now.mono - state.creditSentMono;
   const news = draining !== state.creditDrainingSent || isNews(ahead, state.creditSent);
   if (!news && silentMs < state.options.pollIntervalMs) return;
+  if (ahead < 0 && state.hold === null && state.creditSent !== ahead) {
+    const text = `${state.endedCount} ended attempts are not acknowledged: nothing more is asked for until they are`;
+    out.push({ type: "note", code: "outbox_full", message: text });
+  }
   state.creditSent = ahead;
   state.creditSentMono = now.mono;
   state.creditDrainingSent = draining;

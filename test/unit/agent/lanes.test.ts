@@ -132,7 +132,11 @@ test("a full outbox stops asking, at exactly its bound", () => {
     return core.session();
   };
   assert.equal(ended(OUTBOX_ATTEMPTS_MAX - 1).state.creditSent, 1);
-  assert.equal(ended(OUTBOX_ATTEMPTS_MAX).state.creditSent, -1);
+  const full = ended(OUTBOX_ATTEMPTS_MAX);
+  assert.equal(full.state.creditSent, -1);
+  full.receive({ type: "ack", groups: [attempts(0, [0, 1, 2])] });
+  assert.equal(full.turn().find((effect) => effect.type === "send")?.type, "send");
+  assert.equal(full.state.creditSent, 2);
 });
 
 test("credit is stated again after the poll interval, and when it changed by an eighth", () => {
