@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createClient } from "../../shared/api/client.ts";
+import { Forwarder } from "../support/fault-forwarder.ts";
 import { judge, Ledger } from "../support/fault-ledger.ts";
 import { until } from "../support/fault-process.ts";
 import { FaultStack, listening } from "../support/fault-stack.ts";
@@ -18,7 +18,7 @@ const REQUIRES = { cpu: 1, ram_gb: 0.01, disk_gb: 0, time: "10m" };
 test("a second coordinator waits for its turn and takes over while an agent runs tasks", async () => {
   await FaultStack.with({ cpus: 8 }, async (stack) => {
     const second = stack.newCoordinator("second", 0);
-    let forwarder: Server | undefined;
+    let forwarder: Forwarder | undefined;
     try {
       second.start();
       const secondUrl = await listening(second);
@@ -39,7 +39,7 @@ test("a second coordinator waits for its turn and takes over while an agent runs
 
       await stack.coordinator.kill("SIGKILL");
       // What a load balancer does: the address is served by whoever leads.
-      forwarder = await forward(Number(new URL(stack.url).port), Number(new URL(secondUrl).port));
+      forwarder = await Forwarder.listen(secondUrl, Number(new URL(stack.url).port));
       await stack.leads();
       await stack.agentIs("READY");
       assert.equal(ledger.lines("end").size, 0);
@@ -74,28 +74,4 @@ async function refusesWork(url: string, stack: FaultStack): Promise<void> {
   const client = createClient({ server: url, token: stack.client.token as string });
   const spec = { tasks: { a: { command: "true" } } };
   await assert.rejects(client.call("submitExperiment", { body: { spec } }), { code: "not_leading" });
-}
-
-async function forward(from: number, to: number): Promise<Server> {
-  const sockets = new Set<Socket>();
-  const server = createServer((client) => {
-    const upstream = connect(to, "127.0.0.1");
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => {
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-    client.pipe(upstream).pipe(client);
-  });
-  server.on("close", () => {});
-  await new Promise<void>((resolve) => server.listen(from, "127.0.0.1", resolve));
-  const close = server.close.bind(server);
-  server.close = (done) => {
-    for (const socket of sockets) socket.destroy();
-    return close(done);
-  };
-  return server;
 }

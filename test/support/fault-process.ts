@@ -103,22 +103,20 @@ export function memoryOf(pid: number): { nowBytes: number; mostBytes: number } {
 
 interface SeenProcess {
   pid: number;
-  parent: number;
   words: string[];
 }
 
 /** Live processes. */
-export function allProcesses(): SeenProcess[] {
+function allProcesses(): SeenProcess[] {
   const found: SeenProcess[] = [];
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
     if (!Number.isInteger(pid)) continue;
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (state === "Z" || state === "X") continue;
+      if (/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2))) continue;
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
-      found.push({ pid, parent: Number(parent), words });
+      found.push({ pid, words });
     } catch {
       // It ended meanwhile.
     }
@@ -140,13 +138,14 @@ export function runnerProcesses(outputDir: string, role: "supervise" | "run"): n
     });
 }
 
-/** Processes whose environment holds this text: those of a task carry what its experiment gave them. */
-export function processesWith(text: string): number[] {
+/** Processes whose environment holds all these texts: those of a task carry what its experiment gave them. */
+export function processesWith(...texts: string[]): number[] {
   return allProcesses()
     .map(({ pid }) => pid)
     .filter((pid) => {
       try {
-        return pid !== process.pid && readFileSync(`/proc/${pid}/environ`, "utf8").includes(text);
+        const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+        return pid !== process.pid && texts.every((text) => environment.includes(text));
       } catch {
         return false;
       }

@@ -71,12 +71,29 @@ export class FaultStack {
     await this.leads();
     // Its later lives listen where the agent and the client know it.
     this.coordinator.command.words.splice(1, 2, "--port", new URL(this.url).port);
-    const { token } = await this.client.call("createEnrolmentToken", { body: { note: "fault" } });
-    this.agent = this.newAgent(token);
-    this.agent.start();
-    await this.agentIs("READY");
+    this.agent = await this.startAgent("agent", this.outputDir, this.url);
+  }
+
+  /** A further agent, which dials `url`; resolves when it is READY. The caller ends it, and the runners of its directory. */
+  async startAgent(name: string, outputDir: string, url: string): Promise<FaultProcess> {
+    mkdirSync(outputDir, { recursive: true });
+    const { token } = await this.client.call("createEnrolmentToken", { body: { note: name } });
+    const env: NodeJS.ProcessEnv = {
+      ...process.env,
+      API_URL: url,
+      OUTPUT_DIR: outputDir,
+      WORKER_ID: name,
+      AIRAVATA_ENROLMENT_TOKEN: token,
+      LOG_LEVEL: "info",
+    };
+    const words = ["agent", "--cpus", String(this.#options.cpus ?? 2), "--memory", "64GiB"];
+    const log = join(this.directory, `${name}.log`);
+    const agent = new FaultProcess({ name, program: AIRAVATA, words, env, log });
+    agent.start();
+    await this.agentIs("READY", name);
     // It has its identity now; a token would make its next life enrol anew.
-    delete this.agent.command.env.AIRAVATA_ENROLMENT_TOKEN;
+    delete env.AIRAVATA_ENROLMENT_TOKEN;
+    return agent;
   }
 
   get client(): Client {
@@ -112,13 +129,14 @@ export class FaultStack {
     await until("the coordinator leads", async () => (await fetchQuietly(`${url}/api/v1/health/ready`))?.ok === true);
   }
 
-  async agentIs(state: string): Promise<void> {
-    await until(`the agent is ${state}`, async () => (await this.agentRecord())?.state === state);
+  async agentIs(state: string, name = "agent"): Promise<void> {
+    await until(`${name} is ${state}`, async () => (await this.agentRecord(name))?.state === state);
   }
 
   /** The agent as the coordinator sees it; undefined while that is away. */
-  async agentRecord(): Promise<Agent | undefined> {
-    return (await this.client.call("listAgents", { query: {} }).catch(() => undefined))?.items[0];
+  async agentRecord(name = "agent"): Promise<Agent | undefined> {
+    const page = await this.client.call("listAgents", { query: {} }).catch(() => undefined);
+    return page?.items.find((agent) => agent.name === name);
   }
 
   submit(spec: Record<string, unknown>): Promise<number> {
@@ -203,20 +221,6 @@ export class FaultStack {
     await this.coordinator.kill("SIGKILL");
     await endRunners(this.outputDir);
     await this.cluster.stop();
-  }
-
-  private newAgent(enrolmentToken: string): FaultProcess {
-    mkdirSync(this.outputDir, { recursive: true });
-    const env = {
-      ...process.env,
-      API_URL: this.url,
-      OUTPUT_DIR: this.outputDir,
-      WORKER_ID: "fault",
-      AIRAVATA_ENROLMENT_TOKEN: enrolmentToken,
-      LOG_LEVEL: "info",
-    };
-    const words = ["agent", "--cpus", String(this.#options.cpus ?? 2), "--memory", "64GiB"];
-    return new FaultProcess({ name: "agent", program: AIRAVATA, words, env, log: join(this.directory, "agent.log") });
   }
 }
 
