@@ -25,7 +25,7 @@ type Fault = (scene: Scene) => void;
 function pause(scene: Scene, low: number, high: number): number {
   // Short ones are common, long ones not rare.
   const { random } = scene.world;
-  return random.chance(0.6) ? random.between(low, low + (high - low) / 6) : random.between(low, high);
+  return random.chance(0.5) ? random.between(low, low + (high - low) / 6) : random.between(low, high);
 }
 
 const FAULTS: Record<string, Fault> = {
@@ -80,28 +80,42 @@ const FAULTS: Record<string, Fault> = {
   "link cut": (scene) => {
     const { random } = scene.world;
     const host = random.pick(scene.hosts);
-    const durationMs = pause(scene, 100, 9_000);
+    const durationMs = pause(scene, 100, 14_000);
     const both = random.chance(0.5);
     for (const dispatcher of both ? scene.dispatchers : [random.pick(scene.dispatchers)]) {
       scene.network.cut(host.process, dispatcher.process, durationMs);
     }
   },
+  // Long enough to be taken for lost while it works on.
+  "agent cut off": (scene) => {
+    const { random } = scene.world;
+    const host = random.pick(scene.hosts);
+    const durationMs = random.between(3_000, 14_000);
+    for (const dispatcher of scene.dispatchers) scene.network.cut(host.process, dispatcher.process, durationMs);
+  },
   "connection reset": (scene) => {
-    const open = scene.network.connections.filter((connection) => !connection.dead);
+    const open = scene.network.connections.filter((connection) => connection.carries);
     if (open.length > 0) scene.world.random.pick(open).reset();
   },
   "connection forgotten": (scene) => {
-    const open = scene.network.connections.filter((connection) => !connection.dead);
+    const open = scene.network.connections.filter((connection) => connection.carries);
     if (open.length > 0) scene.world.random.pick(open).vanish();
   },
 };
+
+const PERIODS_MS: readonly [number, number][] = [
+  [100, 600],
+  [600, 2_000],
+  [2_000, 5_000],
+];
 
 /** Plans the faults of a seed up to a time. */
 export function planChaos(scene: Scene, untilMs: number): void {
   const { world } = scene;
   const { random } = world;
   const names = Object.keys(FAULTS).filter(() => random.chance(0.4));
-  const periodMs = random.between(150, 2_500);
+  // A storm, in which little is finished, or single faults into the midst of work.
+  const periodMs = random.between(...random.pick(PERIODS_MS));
   world.trace("chaos", () => `every ${Math.round(periodMs)} ms: ${names.join(", ") || "nothing"}`);
   const next = (): void => {
     world.after(random.between(0, 2 * periodMs), () => {

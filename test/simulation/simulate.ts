@@ -56,12 +56,12 @@ function play(world: World, oracle: Oracle, bug: Bug | undefined): void {
     return new Dispatcher({ world, oracle, database, network, ttlMs, mutations }, i + 1);
   });
   const manner = {
-    durationMsMax: random.pick([50, 500, 3_000, 20_000]),
-    failing: random.pick([0, 0.05, 0.3]),
+    durationMsMax: random.pick([100, 1_000, 5_000, 20_000]),
+    failing: random.pick([0, 0.1, 0.4]),
     diskFailing: random.pick([0, 0, 0.05]),
   };
   const preparing = { failing: random.pick([0, 0, 0.03]) };
-  const hosts = Array.from({ length: 1 + random.below(4) }, (_, i) => {
+  const hosts = Array.from({ length: random.pick([1, 2, 2, 3, 4]) }, (_, i) => {
     // The first can run everything that is submitted.
     const cpus = i === 0 ? 2 + random.below(3) : 1 + random.below(3);
     return new Host({ world, oracle, network, dispatchers, manner, preparing, cpus }, i + 1);
@@ -70,8 +70,9 @@ function play(world: World, oracle: Oracle, bug: Bug | undefined): void {
   const client = new Client(world, oracle, dispatchers);
   const scene: Scene = { world, network, database, dispatchers, hosts, client, manner };
 
-  const submits = 3 + random.below(9);
-  for (let i = 0; i < submits; i++) world.after(random.between(0, CHAOS_MS * 0.7), () => client.submit());
+  const submits = 4 + random.below(12);
+  for (let i = 0; i < submits; i++)
+    world.after(random.between(0, CHAOS_MS * random.pick([0.1, 0.7])), () => client.submit());
   const decisions = random.below(16);
   for (let i = 0; i < decisions; i++) world.after(random.between(1_000, CHAOS_MS), () => client.decide());
   planChaos(scene, CHAOS_MS);

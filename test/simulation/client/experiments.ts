@@ -4,7 +4,7 @@ import { experiment, type TemplatePart } from "../../unit/dispatch/definitions.t
 import type { Random } from "../engine/random.ts";
 
 export function randomExperiment(random: Random): ExperimentDefinition {
-  const count = 1 + random.below(8);
+  const count = 1 + random.below(12);
   const retries = { max: random.below(3), on: ["exit" as const] };
   const part = (rest: TemplatePart): TemplatePart => ({
     retries,

@@ -101,13 +101,13 @@ export class Dispatcher {
       return;
     }
     const giveUp = (): void => {
-      journal.broken = side.broken = () => {};
+      journal.broken = side.broken = store.broken = () => {};
       database.close(journal);
       database.close(side);
       database.close(store);
       this.campaignLater();
     };
-    journal.broken = side.broken = giveUp;
+    journal.broken = side.broken = store.broken = giveUp;
     database.campaign(journal, (result) => {
       if (!("value" in result) || result.value === null) {
         if ("value" in result) giveUp();

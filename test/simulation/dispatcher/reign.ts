@@ -18,6 +18,7 @@ import type { Connection } from "../network/connection.ts";
 import type { Oracle } from "../oracle.ts";
 
 const TICK_MS = 100;
+const REOPEN_MS = 500;
 
 export interface ReignParts {
   world: World;
@@ -57,6 +58,21 @@ export class Reign {
     process.every(this.periodMs, () => this.checkpoint());
     journal.broken = () => this.end("the journal connection broke");
     side.broken = () => this.end("the connection for renewals broke");
+    this.keepStore();
+  }
+
+  /** Checkpoints and history are worth a new connection, not the end of the reign. */
+  private keepStore(): void {
+    const { database, process, store } = this.parts;
+    const reopen = (): void => {
+      if (this.ended) return;
+      const opened = database.connect(process);
+      if (opened) {
+        this.parts.store = opened;
+        this.keepStore();
+      } else process.timer(REOPEN_MS, reopen);
+    };
+    store.broken = reopen;
   }
 
   handle(event: CoreEvent): void {
@@ -217,7 +233,7 @@ export class Reign {
     oracle.live(this.core.ledger);
     for (const connection of this.peers.values()) connection.close(connection.dispatcher);
     for (const answer of this.requests.values()) answer(null);
-    journal.broken = side.broken = () => {};
+    journal.broken = side.broken = store.broken = () => {};
     database.resign(side, this.core.config.term);
     database.close(journal);
     database.close(side);

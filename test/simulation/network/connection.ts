@@ -119,6 +119,11 @@ export class Connection {
     this.silent = true;
   }
 
+  /** Both sides believe in it, and it carries. */
+  get carries(): boolean {
+    return this.agent.open && this.dispatcher.open && !this.silent;
+  }
+
   get dead(): boolean {
     return !this.agent.open && !this.dispatcher.open;
   }
