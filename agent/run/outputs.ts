@@ -30,7 +30,9 @@ export async function matchingFiles(directory: string, glob: Glob): Promise<Foun
     if (glob.literal !== null) await addFile(directory, glob.literal, found);
     else await search(directory, glob, found);
   } catch (error) {
-    found.problem ??= error instanceof Error ? error.message : String(error);
+    // An attempt that left nothing has no directory, and one that is still writing may lose a folder as we look.
+    const gone = error instanceof BeneathError && error.why === "missing";
+    if (!gone) found.problem ??= error instanceof Error ? error.message : String(error);
   }
   found.files.sort((a, b) => (a.path < b.path ? -1 : 1));
   return found;

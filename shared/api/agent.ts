@@ -34,7 +34,7 @@ export const Agent = z
         }),
         free: z.object(capacityShape),
         leases: z.int().min(0),
-        ahead: z.int().min(0),
+        ahead: z.int().min(-1).meta({ description: "Leases it takes beyond what fits; −1: none at all for now." }),
         lasts_seconds: z.number().nullable(),
         seen_at: Timestamp,
       })

@@ -100,7 +100,7 @@ async function show(invocation: Invocation): Promise<undefined> {
       ["host", session.hostname],
       ["program", session.program],
       ["seen", humanTime(session.seen_at)],
-      ["leases", `${session.leases} (asks for ${session.ahead} ahead)`],
+      ["leases", `${session.leases} (${session.ahead < 0 ? "takes none for now" : `asks for ${session.ahead} ahead`})`],
       ["cpus", `${free.cpus} free of ${capacity.cpus}`],
       ["memory", `${humanBytes(free.memory_bytes)} free of ${humanBytes(capacity.memory_bytes)}`],
       ["gpus", `${free.gpus} free of ${capacity.gpus}`],

@@ -130,6 +130,34 @@ test("a runner that is killed costs its task, which is ended and blamed runner_l
   assert.ok(!(await journal()).includes("end 0"));
 });
 
+test("gpus of an adopted attempt stay its own", async () => {
+  const resources = { cpus: 4, gpus: 2, labels: [], custom: [] };
+  const startWithGpus = async (): Promise<AgentProcess> => {
+    const agent = new AgentProcess(coordinator.url, directory, { resources });
+    agents.push(agent);
+    return agent.started();
+  };
+  const first = await startWithGpus();
+  await coordinator.message("free");
+  const text = `echo $CUDA_VISIBLE_DEVICES > ${directory}/gpus.$AIRAVATA_TASK_INDEX; while [ ! -e ${directory}/go ]; do sleep 0.02; done`;
+  const leased = template({ command: shell(text), requires: { gpus: 1 } });
+  const gpuOf = async (index: number): Promise<string> => {
+    const path = join(directory, `gpus.${index}`);
+    while ((await readFile(path, "utf8").catch(() => "")) === "")
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    return (await readFile(path, "utf8")).trim();
+  };
+  coordinator.lease(1, leased, [0]);
+  assert.equal(await gpuOf(0), "0");
+  await first.kill();
+  await startWithGpus();
+  await coordinator.until("a second hello", () => coordinator.hellos.length === 2);
+  coordinator.lease(1, leased, [1]);
+  assert.equal(await gpuOf(1), "1");
+  await writeFile(join(directory, "go"), "");
+  await coordinator.until("both ends", () => coordinator.ends.length === 2);
+});
+
 test("a supervisor that is killed costs nothing", async () => {
   await start();
   await coordinator.message("free");
