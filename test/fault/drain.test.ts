@@ -36,9 +36,9 @@ test("a drained agent finishes its running tasks, gives the others back and ends
 
     stack.agent.start();
     assert.equal((await stack.ended(id)).state, "COMPLETED");
-    const { contradictions, cutShort, ends } = await judge(stack, id, TASKS, ledger);
+    const { contradictions, inVain, ends } = await judge(stack, id, TASKS, ledger);
     assert.deepEqual(contradictions, []);
-    assert.deepEqual(cutShort, {});
+    assert.deepEqual(inVain, {});
     const { "COMPLETED none": completed, "RELEASED released": _, ...others } = ends;
     assert.equal(completed, TASKS);
     assert.deepEqual(others, {});

@@ -44,9 +44,9 @@ test("an agent that was stopped finds its tasks with another one, and ends its o
       await until("the superseded attempts are ended", () => !first.some((pid) => isAlive(pid)));
       writeFileSync(go, "");
       assert.equal((await stack.ended(id)).state, "COMPLETED");
-      const { contradictions, cutShort } = await judge(stack, id, LANES, ledger);
+      const { contradictions, inVain } = await judge(stack, id, LANES, ledger);
       assert.deepEqual(contradictions, []);
-      assert.deepEqual(cutShort, { "LOST agent_lost": LANES });
+      assert.deepEqual(inVain, { "LOST agent_lost": LANES });
     } finally {
       await other.kill("SIGKILL");
       await endRunners(otherDir);
@@ -86,9 +86,9 @@ test("a coordinator that was stopped while another took over decides nothing any
       await stack.agentIs("READY", "behind");
       writeFileSync(go, "");
       assert.equal((await stack.ended(id)).state, "COMPLETED");
-      const { contradictions, cutShort, ends } = await judge(stack, id, tasks, ledger);
+      const { contradictions, inVain, ends } = await judge(stack, id, tasks, ledger);
       assert.deepEqual(contradictions, []);
-      assert.deepEqual(cutShort, {});
+      assert.deepEqual(inVain, {});
       assert.equal(ends["COMPLETED none"], tasks);
       const { items } = await stack.client.call("listExperiments", { query: {} });
       assert.deepEqual(

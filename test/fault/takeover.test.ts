@@ -54,9 +54,9 @@ test("a second coordinator waits for its turn and takes over while an agent runs
       } finally {
         await first.kill("SIGKILL");
       }
-      const { contradictions, cutShort, ends } = await judge(stack, id, TASKS, ledger);
+      const { contradictions, inVain, ends } = await judge(stack, id, TASKS, ledger);
       assert.deepEqual(contradictions, []);
-      assert.deepEqual(cutShort, {});
+      assert.deepEqual(inVain, {});
       assert.equal(ends["COMPLETED none"], TASKS);
       assert.equal(ends["LOST agent_lost"], undefined);
       for (let index = 0; index < 8; index++) assert.equal(ledger.lines("end").get(`${index}.1`), 1);

@@ -67,8 +67,8 @@ export interface Judgement {
   contradictions: string[];
   /** Attempts by how they ended, as `FAILED runner_lost`. */
   ends: Record<string, number>;
-  /** Attempts that began and never came to their end line, by how the journal says they ended. */
-  cutShort: Record<string, number>;
+  /** Attempts that began and do not count, by how the journal says they ended: work that was done in vain, or cut short. */
+  inVain: Record<string, number>;
 }
 
 /** Holds the journal's ends of an experiment with one template of `tasks` tasks against its ledger. */
@@ -105,19 +105,19 @@ export async function judge(stack: FaultStack, experiment: number, tasks: number
       contradictions.push(`attempt ${key} counts, but it began ${begins} times and ended ${ends} times`);
     }
   }
-  const cutShort: Record<string, number> = {};
+  const inVain: Record<string, number> = {};
   for (const [key, times] of begun) {
     if (times > 1) contradictions.push(`attempt ${key} began ${times} times`);
-    if (ended.has(key)) continue;
     const end = lastOf.get(key);
-    count(cutShort, end === undefined ? "no end in the journal" : nameOf(end));
+    if (end?.disposition === Disposition.FINAL) continue;
+    count(inVain, end === undefined ? "no end in the journal" : nameOf(end));
   }
   const ends: Record<string, number> = {};
   for (const end of lastOf.values()) count(ends, nameOf(end));
   if (contradictions.length > SHOWN_MAX) {
     contradictions.splice(SHOWN_MAX, contradictions.length, `and ${contradictions.length - SHOWN_MAX} more`);
   }
-  return { contradictions, ends, cutShort };
+  return { contradictions, ends, inVain };
 }
 
 function nameOf({ outcome, blame }: JournalEnd): string {
