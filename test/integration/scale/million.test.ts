@@ -15,7 +15,7 @@ const SETTLED_LOOKS = 4;
 const LOOK_MS = 250;
 const MIB = 1024 * 1024;
 
-test("a million tasks are accepted, begun and canceled; the coordinator grows by less than 64 MB", async (t) => {
+test("a million tasks are accepted, begun, found again and canceled; the coordinator grows by less than 64 MB", async (t) => {
   await FaultStack.with({}, async (stack) => {
     const work = {
       command: "sleep 0.2",
@@ -23,8 +23,7 @@ test("a million tasks are accepted, begun and canceled; the coordinator grows by
     };
     // The first submit of a process compiles what it needs; that is no growth of the array.
     await stack.ended(await stack.submit({ tasks: { work } }));
-    const { pid } = stack.coordinator;
-    const beforeBytes = await settled(pid);
+    const beforeBytes = await settled(stack.coordinator.pid);
 
     const submittedMs = performance.now();
     const id = await stack.submit({ tasks: { work: { ...work, task_inputs: { i: `1..${TASKS}` } } } });
@@ -32,11 +31,20 @@ test("a million tasks are accepted, begun and canceled; the coordinator grows by
     const first = await stack.firstStart(`${id}.work.0`);
     const { submitted_at, tasks } = await stack.experiment(id);
     assert.equal(tasks.total, TASKS);
-    const grownBytes = (await settled(pid)) - beforeBytes;
+    const grownBytes = (await settled(stack.coordinator.pid)) - beforeBytes;
     t.diagnostic(`accepted within ${Math.round(acceptedMs)} ms`);
     t.diagnostic(`first task started ${first.getTime() - Date.parse(submitted_at)} ms after acceptance`);
     t.diagnostic(`the coordinator grew by ${(grownBytes / MIB).toFixed(1)} MiB`);
     assert.ok(grownBytes < GROWTH_BYTES_MAX, `the coordinator grew by ${grownBytes} bytes`);
+
+    // The next dispatcher finds them all again.
+    const diedMs = performance.now();
+    await stack.coordinator.kill("SIGKILL");
+    stack.coordinator.start();
+    await stack.leads();
+    t.diagnostic(`led again ${Math.round(performance.now() - diedMs)} ms after its death`);
+    assert.equal((await stack.experiment(id)).tasks.total, TASKS);
+    await stack.agentIs("READY");
 
     const canceledMs = performance.now();
     await stack.client.call("cancelExperiment", { params: { experiment: id }, body: {} });
@@ -45,7 +53,7 @@ test("a million tasks are accepted, begun and canceled; the coordinator grows by
     assert.equal(ended.state, "CANCELED");
     assert.ok(ended.tasks.completed > 0 || ended.tasks.canceled === TASKS);
     assert.equal(ended.tasks.completed + ended.tasks.canceled, TASKS);
-    const afterBytes = (await settled(pid)) - beforeBytes;
+    const afterBytes = (await settled(stack.coordinator.pid)) - beforeBytes;
     t.diagnostic(`at the end it had grown by ${(afterBytes / MIB).toFixed(1)} MiB`);
     assert.ok(afterBytes < GROWTH_BYTES_MAX, `the coordinator grew by ${afterBytes} bytes`);
   });
