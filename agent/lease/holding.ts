@@ -158,7 +158,7 @@ export function end(state: AgentState, report: AttemptEnd, out: AgentEffect[]): 
 export function giveBack(state: AgentState, now: Now, lease: Lease, out: AgentEffect[]): void {
   if (lease.phase === LeasePhase.RUNNING) {
     // Only what waits behind another one can still be had: an idle runner starts at once.
-    if (state.lanes[lease.lane]?.next !== lease || lease.recalledFor !== undefined) return;
+    if (!state.lanes[lease.lane]?.waiting.includes(lease) || lease.recalledFor !== undefined) return;
     lease.recalledFor = "released";
     out.push({ type: "recall", key: lease.key, lane: lease.lane });
   } else if (lease.phase === LeasePhase.PREPARING) lease.doom ??= "released";

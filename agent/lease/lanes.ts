@@ -1,8 +1,8 @@
 /**
  * Local admission: which prepared lease starts now, in which lane and on which gpus. What fits is decided here once more,
- * whatever the coordinator thought, and a lane holds a second task only of the same template and only when they are short.
+ * whatever the coordinator thought, and behind a task only short ones of the same template wait in its lane.
  */
-import { DEPTH_TWO_MEDIAN_MAX_MS } from "../../shared/model/constants.ts";
+import { DEPTH_TWO_MEDIAN_MAX_MS, LANE_AHEAD_MS, LANE_DEPTH_MAX } from "../../shared/model/constants.ts";
 import { charge, fits, type Quantities, type Requirement } from "../../shared/model/requirement.ts";
 import type { AgentEffect } from "./contract.ts";
 import { slotsOf } from "./credit.ts";
@@ -56,10 +56,12 @@ export function prepareAhead(state: AgentState, out: AgentEffect[]): void {
 
 /** Trust is lost: what waits behind a running task must not start by itself. */
 export function distrust(state: AgentState, out: AgentEffect[]): void {
-  for (const { next } of state.lanes) {
-    if (next === undefined || next.recalledFor !== undefined) continue;
-    next.recalledFor = "trust";
-    out.push({ type: "recall", key: next.key, lane: next.lane });
+  for (const { waiting } of state.lanes) {
+    for (const lease of waiting) {
+      if (lease.recalledFor !== undefined) continue;
+      lease.recalledFor = "trust";
+      out.push({ type: "recall", key: lease.key, lane: lease.lane });
+    }
   }
 }
 
@@ -67,13 +69,13 @@ export function distrust(state: AgentState, out: AgentEffect[]): void {
 export function occupy(state: AgentState, lease: Lease): void {
   while (state.lanes.length <= lease.lane) {
     state.idleLanes.push(state.lanes.length);
-    state.lanes.push({ running: undefined, next: undefined });
+    state.lanes.push({ running: undefined, waiting: [] });
   }
   const lane = state.lanes[lease.lane] as Lane;
-  if (lane.running !== undefined && lane.next === undefined) {
-    // What has not started is the one that waits.
+  if (lane.running !== undefined) {
+    // What has not started is what waits.
     const started = lease.startedAtMs > 0 && lane.running.startedAtMs === 0;
-    lane.next = started ? lane.running : lease;
+    lane.waiting.push(started ? lane.running : lease);
     if (started) lane.running = lease;
     return;
   }
@@ -84,20 +86,17 @@ export function occupy(state: AgentState, lease: Lease): void {
   state.devicesFree = state.devicesFree.filter((device) => !lease.devices.includes(device));
 }
 
-/** Takes a lease out of its lane; the one behind it inherits room and gpus. */
+/** Takes a lease out of its lane; the next one behind it inherits room and gpus. */
 export function leaveLane(state: AgentState, lease: Lease): void {
   const lane = state.lanes[lease.lane];
   if (lane === undefined) return;
-  if (lane.next === lease) {
-    lane.next = undefined;
+  if (lane.running !== lease) {
+    const at = lane.waiting.indexOf(lease);
+    if (at >= 0) lane.waiting.splice(at, 1);
     return;
   }
-  if (lane.running !== lease) return;
-  lane.running = lane.next;
-  if (lane.next !== undefined) {
-    lane.next = undefined;
-    return;
-  }
+  lane.running = lane.waiting.shift();
+  if (lane.running !== undefined) return;
   state.idleLanes.push(lease.lane);
   state.runningCount--;
   state.devicesFree.push(...lease.devices);
@@ -116,7 +115,7 @@ function place(state: AgentState, lease: Lease): boolean {
     let number = state.idleLanes.pop();
     if (number === undefined) {
       number = state.lanes.length;
-      state.lanes.push({ running: undefined, next: undefined });
+      state.lanes.push({ running: undefined, waiting: [] });
     }
     (state.lanes[number] as Lane).running = lease;
     lease.lane = number;
@@ -128,20 +127,30 @@ function place(state: AgentState, lease: Lease): boolean {
   return placeBehind(state, lease);
 }
 
+/** Behind the running task of the same template with the fewest waiting. */
 function placeBehind(state: AgentState, lease: Lease): boolean {
-  const { medianMs } = lease.of;
-  if (medianMs === 0 || medianMs >= DEPTH_TWO_MEDIAN_MAX_MS) return false;
-  for (let number = 0; number < state.lanes.length; number++) {
-    const lane = state.lanes[number] as Lane;
-    const before = lane.running;
-    if (before === undefined || lane.next !== undefined || before.of !== lease.of || before.doom !== undefined)
-      continue;
-    lane.next = lease;
-    lease.lane = number;
-    lease.devices = before.devices;
-    return true;
+  const depth = laneDepth(lease.of.medianMs);
+  let best: Lane | undefined;
+  let number = -1;
+  for (let i = 0; i < state.lanes.length && depth > 1; i++) {
+    const lane = state.lanes[i] as Lane;
+    const { running, waiting } = lane;
+    if (running?.of !== lease.of || running.doom !== undefined || waiting.length + 1 >= depth) continue;
+    if (best !== undefined && waiting.length >= best.waiting.length) continue;
+    best = lane;
+    number = i;
   }
-  return false;
+  if (best?.running === undefined) return false;
+  best.waiting.push(lease);
+  lease.lane = number;
+  lease.devices = best.running.devices;
+  return true;
+}
+
+/** Tasks that a lane holds at once: one, two when they are short, more when a round through us would take as long as they. */
+function laneDepth(medianMs: number): number {
+  if (medianMs === 0 || medianMs >= DEPTH_TWO_MEDIAN_MAX_MS) return 1;
+  return Math.min(LANE_DEPTH_MAX, 1 + Math.ceil(LANE_AHEAD_MS / medianMs));
 }
 
 function devicesFor(need: Requirement): number {

@@ -61,10 +61,10 @@ export interface Lease extends RunnableAttempt {
   end: AttemptEnd | undefined;
 }
 
-/** One runner process: what runs there and what waits behind it. */
+/** One runner process: what runs there and what waits behind it, always of the same template. */
 export interface Lane {
   running: Lease | undefined;
-  next: Lease | undefined;
+  waiting: Lease[];
 }
 
 export type SessionPhase =

@@ -110,6 +110,13 @@ export const AHEAD_MAX = 1_000;
 export const AHEAD_MEDIAN_MAX_MS = 60_000;
 /** A runner holds a second task only when the class's median run time is below this. */
 export const DEPTH_TWO_MEDIAN_MAX_MS = 1_000;
+/**
+ * And further ones only as far as they are started within this: a runner that waits for its agent after each task of a
+ * millisecond stands still for half of the time (measured: 1,240 tasks/s with one held, 2,010 with two, 2,630 with four).
+ */
+export const LANE_AHEAD_MS = 8;
+/** Half of what a runner takes. */
+export const LANE_DEPTH_MAX = 8;
 /** Ended attempts an agent keeps unacknowledged before it stops asking for more. */
 export const OUTBOX_ATTEMPTS_MAX = 4_000;
 

@@ -205,8 +205,8 @@ class Model {
     assert.equal(state.runningCount, charged.length);
     assert.ok(charged.length <= 5);
     for (const lane of state.lanes) {
-      for (const lease of [lane.running, lane.next]) if (lease) assert.equal(lease.phase, LeasePhase.RUNNING);
-      if (lane.next) assert.ok(lane.running, "something waits in an idle lane");
+      for (const lease of [lane.running, ...lane.waiting]) if (lease) assert.equal(lease.phase, LeasePhase.RUNNING);
+      if (lane.waiting.length > 0) assert.ok(lane.running, "something waits in an idle lane");
     }
     const phases = [...state.leases.values()].map((lease) => lease.phase);
     const count = (phase: LeasePhase): number => phases.filter((it) => it === phase).length;

@@ -43,9 +43,22 @@ test("a lease that does not fit is passed by later ones only so often", () => {
   assert.ok(brief(core.turn()).includes("run 17.1.0.1 lane 0"));
 });
 
-test("short tasks of one template wait two deep in a lane, long ones do not", () => {
-  const short = new CoreDriver().ready();
-  assert.equal(short.run(template(), [0, 1, 2, 3, 4], { medianMs: 999 }).length, 4);
+test("short tasks of one template wait in a lane, as many as start within 8 ms; long ones do not", () => {
+  const many = Array.from({ length: 40 }, (_, i) => i);
+  for (const [medianMs, depth] of [
+    [999, 2],
+    [8, 2],
+    [7.9, 3],
+    [2, 5],
+    [1, 8],
+  ] as const) {
+    const core = new CoreDriver().ready();
+    assert.equal(core.run(template(), many, { medianMs }).length, 2 * depth, `${medianMs} ms`);
+    assert.deepEqual(
+      core.state.lanes.map((lane) => lane.waiting.length),
+      [depth - 1, depth - 1],
+    );
+  }
   const long = new CoreDriver().ready();
   assert.equal(long.run(template(), [0, 1, 2, 3, 4], { medianMs: 1_000 }).length, 2);
   const unknown = new CoreDriver().ready();
