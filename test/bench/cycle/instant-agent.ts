@@ -16,6 +16,8 @@ export class InstantAgent {
   private acked = 0;
   private wanted = 0;
   private finish: () => void = () => {};
+  private fail: (error: Error) => void = () => {};
+  private closing = false;
   private renewals: NodeJS.Timeout | undefined;
 
   private constructor(socket: WebSocket) {
@@ -39,12 +41,14 @@ export class InstantAgent {
   expect(tasks: number): Promise<void> {
     this.acked = 0;
     this.wanted = tasks;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.finish = resolve;
+      this.fail = reject;
     });
   }
 
   close(): void {
+    this.closing = true;
     clearInterval(this.renewals);
     this.socket.close();
   }
@@ -52,20 +56,23 @@ export class InstantAgent {
   private open(key: ReturnType<typeof readIdentityKey>, agent: AgentId, name: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.socket.on("error", reject);
-      this.socket.on("close", () => reject(new Error("the coordinator closed the session")));
+      this.fail = reject;
+      this.socket.on("close", () => {
+        if (!this.closing) this.fail(new Error("the coordinator closed the session"));
+      });
       this.socket.on("message", (data) => {
         const message = decodeToAgent(data as Buffer);
         if (message.type === "challenge") this.hello(message, key, agent, name);
         else if (message.type === "welcome") {
           this.send({ type: "free", ahead: AHEAD, lastsMs: null, draining: false });
           this.renewals = setInterval(
-            () => this.send({ type: "renew", sentAtMs: performance.now() }),
+            () => this.send({ type: "renew", sentAtMs: Math.round(performance.now()) }),
             message.ttlMs / 4,
           );
           resolve();
         } else if (message.type === "leases") this.endAll(message.groups);
         else if (message.type === "ack") this.count(message);
-        else if (message.type === "error") reject(new Error(message.message));
+        else if (message.type === "error") this.fail(new Error(message.message));
       });
     });
   }
