@@ -59,6 +59,8 @@ export function renderTask(context: TaskContext): RenderedTask {
 export function decodeInputs(template: Pick<TemplateDefinition, "inputs">, index: number): Record<string, string> {
   const values: Record<string, string> = {};
   for (const group of template.inputs) {
+    // In the order of the file, which is the order in which people see them.
+    for (const axis of group) values[axis.name] ??= "";
     let rest = index;
     for (let i = group.length - 1; i >= 0; i--) {
       const axis = group[i];

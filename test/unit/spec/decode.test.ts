@@ -104,6 +104,7 @@ test("foreach keeps its parents' index and inputs", () => {
   assert.deepEqual([late.count, a.count, again.count], [6, 6, 6]);
   assert.deepEqual(decodeInputs(late, 4), { x: "q", z: "2", y: "5" });
   assert.deepEqual(decodeInputs(again, 4), { x: "q", z: "2", y: "5" });
+  assert.deepEqual(Object.keys(decodeInputs(late, 4)), ["x", "z", "y"], "in the order of the file");
   assert.equal(again.inputs.length, 2, "an ancestor's inputs stand once");
   assert.deepEqual(
     [late.foreach, again.foreach],
