@@ -71,11 +71,19 @@ function queuedReasons(core: Core, template: TemplateLedger, index: number, now:
     const message = `It is tried again not before ${new Date(notBefore).toISOString()} (${tried}).`;
     reasons.push({ code: "backoff", message, data: { not_before: new Date(notBefore).toISOString() } });
   }
-  reasons.push(...agentReasons(core, core.classes.queueOf(template).class, template, now));
+  // What holds it back already is no agent's business; that it fits nowhere is worth knowing all the same.
+  const heldBack = reasons.length > 0;
+  reasons.push(...agentReasons(core, core.classes.queueOf(template).class, template, now, heldBack));
   return reasons;
 }
 
-function agentReasons(core: Core, taskClass: TaskClass, template: TemplateLedger, now: Now): Reason[] {
+function agentReasons(
+  core: Core,
+  taskClass: TaskClass,
+  template: TemplateLedger,
+  now: Now,
+  heldBack: boolean,
+): Reason[] {
   const connected = [...core.peers.values()];
   if (connected.length === 0) {
     return [{ code: "no_agents", message: 'No agent is connected; start one with "airavata agent".' }];
@@ -87,10 +95,10 @@ function agentReasons(core: Core, taskClass: TaskClass, template: TemplateLedger
     if (reason === null) busy++;
     else if (reasons.length < AGENTS_LISTED_MAX) reasons.push(reason);
   }
-  if (busy > 0) {
+  if (busy > 0 && !heldBack) {
     const message =
-      `${busy} of ${connected.length} agents can run it and have no room now; ` +
-      `it waits its turn behind work of higher priority or age (priority ${template.experiment.priority}).`;
+      `It waits its turn behind work of higher priority or age (priority ${template.experiment.priority}): ` +
+      `of ${connected.length} connected agents ${busy} can run it, with no room now.`;
     reasons.unshift({ code: "agents_busy", message, data: { agents: busy } });
   }
   return reasons;
@@ -108,7 +116,10 @@ function agentReason(floor: AgentFloor, taskClass: TaskClass, now: Now): Reason 
   }
   const missing = misfits(taskClass.requirement, floor.capacity);
   if (missing.length > 0) {
-    const parts = missing.map(({ what, needed, available }) => `${what} ${needed} needed, ${available} there`);
+    const parts = missing.map(({ what, needed, available }) => {
+      const there = typeof available === "string" ? available : amountText(what, available);
+      return `${amountText(what, needed)} needed, ${there} there`;
+    });
     return {
       code: "does_not_fit",
       message: `${floor.name} is too small: ${parts.join("; ")}.`,
@@ -121,6 +132,13 @@ function agentReason(floor: AgentFloor, taskClass: TaskClass, now: Now): Reason 
     return { code: "not_enough_time", message, data };
   }
   return null;
+}
+
+/** `900 GiB of memory`, `2 gpus`, `label site x`. */
+function amountText(what: string, amount: number | string): string {
+  if (typeof amount === "string") return `${what} ${amount}`;
+  if (!what.endsWith("_bytes")) return `${amount} ${what}`;
+  return `${Math.round((amount / 2 ** 30) * 100) / 100} GiB of ${what.slice(0, -"_bytes".length)}`;
 }
 
 function leasedReasons(core: Core, template: TemplateLedger, index: number, now: Now): Reason[] {
@@ -158,6 +176,8 @@ function endedReasons(template: TemplateLedger, index: number): Reason[] {
       : "It was canceled by a person.";
     return [{ code: isMarked(template, index, BECAUSE) ? "dependency" : "canceled", message }];
   }
-  const tried = `${template.triedUser[index]} tries of its own budget, ${template.triedInfrastructure[index]} of the site's`;
-  return [{ code: "failed", message: `It failed for good after ${tried}; its attempts say why.` }];
+  const used = `${template.triedUser[index]} of ${template.definition.retries.max + 1} tries used`;
+  const site = template.triedInfrastructure[index] ?? 0;
+  const beside = site > 0 ? `, and ${site} more that the site spoilt` : "";
+  return [{ code: "failed", message: `It failed for good: ${used}${beside}.` }];
 }

@@ -39,11 +39,14 @@ export async function explainExperiment(sources: Sources, id: ExperimentId): Pro
   return { record: found.record, reasons: [summary(found.record)], waiting, failures };
 }
 
-function summary({ state, counts }: ExperimentRecord): Reason {
+function summary({ counts }: ExperimentRecord): Reason {
   const parts = (["queued", "waiting", "leased", "completed", "failed", "canceled"] as const)
     .filter((name) => counts[name] > 0)
     .map((name) => `${counts[name]} ${name}`);
-  return { code: "experiment_state", message: `${state}: of ${counts.total} tasks ${parts.join(", ")}` };
+  return {
+    code: "experiment_state",
+    message: `Of ${counts.total} ${counts.total === 1 ? "task" : "tasks"} ${parts.join(", ")}.`,
+  };
 }
 
 async function explainWaiting(sources: Sources, found: FoundExperiment): Promise<ExperimentExplained["waiting"]> {

@@ -51,7 +51,7 @@ export async function findAttempt(
   throw new AiravataError(
     "log_not_found",
     all.length === 0
-      ? `${name} is ${task.view.state} and was not attempted yet`
+      ? `${name} is ${task.view.state} and was not attempted${task.view.state === "CANCELED" ? "" : " yet"}`
       : `${name} has no attempt ${attempt}; it has ${numbers}`,
   );
 }

@@ -1,4 +1,5 @@
 /** One task: show, attempts with the names of their agents, why it is where it is, cancel. */
+import { BLAME_NAMES, Blame } from "../../../shared/model/attempt.ts";
 import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
 import { decodeInputs } from "../../../shared/spec/render.ts";
 import type { Reason } from "../../dispatch/contract.ts";
@@ -48,13 +49,15 @@ export async function explainTask(sources: Sources, id: string): Promise<{ task:
 /** Of a task that left the dispatcher's memory: how its last attempt ended. */
 async function reasonsFromHistory({ history }: Sources, { key, view }: FoundTask): Promise<Reason[]> {
   const last = (await history.attempts(key, key.index, key.index)).at(-1);
-  if (!last) return [{ code: "task_state", message: `it is ${view.state} and was never attempted` }];
+  if (!last) return [{ code: "task_state", message: `It is ${view.state} and was never attempted.` }];
   const how = [
+    // Of these two the code or signal says it; of all others it is what we did to the task, or what became of it.
+    [Blame.NONE, Blame.EXIT, Blame.SIGNAL].includes(last.blame as never) ? "" : BLAME_NAMES[last.blame],
     last.exitCode >= 0 ? `exit code ${last.exitCode}` : "",
     last.signal > 0 ? `signal ${last.signal}` : "",
     last.detail ?? "",
   ].filter(Boolean);
-  const message = `it is ${view.state} since attempt ${last.attempt} ended${how.length > 0 ? `: ${how.join(", ")}` : ""}`;
+  const message = `It is ${view.state} since attempt ${last.attempt} ended${how.length > 0 ? `: ${how.join(", ")}` : ""}.`;
   return [{ code: "task_state", message }];
 }
 
