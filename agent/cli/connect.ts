@@ -27,7 +27,7 @@ export async function connectConfigured(settings: ClientSettings): Promise<Conne
   if (!/^https?:\/\/[^/\s]+/.test(server)) {
     throw new AiravataError(
       "setting_invalid",
-      `The server is "${server}" but must be a URL like https://host:8080 (it comes from ${settings.origin.server}).`,
+      `The server is "${server}" but must be a URL like https://host:8080 (it comes from ${serverOrigin(settings)}).`,
     );
   }
   let token = configuredToken(settings);
@@ -37,6 +37,11 @@ export async function connectConfigured(settings: ClientSettings): Promise<Conne
     if (stack !== undefined && sameOrigin(stack.url, server)) token = await localToken(settings.dataDir);
   }
   return { client: createClient({ server, token }), localDataDir: undefined };
+}
+
+/** Where a person finds the address to mend it. */
+function serverOrigin({ origin, configPath }: ClientSettings): string {
+  return origin.server === "file" ? configPath : origin.server === "flag" ? "--server" : "AIRAVATA_SERVER";
 }
 
 /** The live stack of the data directory; undefined when there is none. */

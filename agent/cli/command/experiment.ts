@@ -1,6 +1,7 @@
 /** `airavata experiment …`: list, show and steer experiments. What follows one through or fetches files stands beside it. */
 import type { Command } from "commander";
 import type { Experiment, ExperimentDetail } from "../../../shared/api/experiment.ts";
+import { EXPERIMENT_STATE_NAMES, TASK_STATE_NAMES } from "../../../shared/model/states.ts";
 import { formatCount, humanDuration, humanTime, plural, secondsBetween } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { experimentNumber, taskId, taskName } from "../name.ts";
@@ -8,7 +9,7 @@ import { collectPages, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
 import { type Column, renderFields, renderTable } from "../table.ts";
 import { explainExperiment } from "./explain.ts";
 import { downloadCommand, outputsCommand } from "./outputs.ts";
-import { addCommand, addGroup, type Bind, wholeNumber } from "./tree.ts";
+import { addCommand, addGroup, type Bind, oneOf, wholeNumber } from "./tree.ts";
 import { watchCommand } from "./watch.ts";
 
 const LIMIT_OPTION: [string, string, (value: string) => number] = [
@@ -25,7 +26,7 @@ export function addExperimentCommands(program: Command, bind: Bind): void {
       usage: "list",
       description: "list experiments, newest first",
       options: [
-        ["--state <state>", "only those in this state"],
+        ["--state <state>", "only those in this state", oneOf(EXPERIMENT_STATE_NAMES)],
         ["--name <name>", "only those with this name"],
         LIMIT_OPTION,
       ],
@@ -52,7 +53,7 @@ export function addExperimentCommands(program: Command, bind: Bind): void {
       description: "list its tasks",
       options: [
         ["--template <name>", "only tasks of this template"],
-        ["--state <state>", "only those in this state"],
+        ["--state <state>", "only those in this state; LEASED has those that run, too", oneOf(TASK_STATE_NAMES)],
         LIMIT_OPTION,
       ],
       examples: ["experiment tasks 17 --state FAILED"],
@@ -166,8 +167,8 @@ const COLUMNS: Column<Experiment>[] = [
   { title: "FAILED", value: (e) => formatCount(e.tasks.failed), align: "right" },
   { title: "SUBMITTED", value: (e) => humanTime(e.submitted_at), whole: true, optional: true },
   { title: "TOOK", value: (e) => humanDuration(secondsBetween(e.submitted_at, e.ended_at)), align: "right" },
-  { title: "PROJECT", value: (e) => e.project, optional: true },
 ];
+const PROJECT_COLUMN: Column<Experiment> = { title: "PROJECT", value: (e) => e.project, optional: true };
 
 async function list(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
@@ -176,14 +177,17 @@ async function list(invocation: Invocation): Promise<undefined> {
     client.call("listExperiments", {
       query: {
         ...pageQuery,
-        state: upperCase(state) as Experiment["state"] | undefined,
+        state: state as Experiment["state"] | undefined,
         name: name as string | undefined,
         project: invocation.settings.values.project,
       },
     }),
   );
   if (invocation.json) return printJson(invocation, page) as undefined;
-  invocation.out.write(renderTable(COLUMNS, page.items, invocation.out, "No experiments."));
+  // A column that says the same everywhere would only take room from the names.
+  const projects = new Set(page.items.map(({ project }) => project));
+  const columns = projects.size > 1 ? [...COLUMNS, PROJECT_COLUMN] : COLUMNS;
+  invocation.out.write(renderTable(columns, page.items, invocation.out, "No experiments."));
   invocation.out.write(moreLine(page));
 }
 
@@ -258,7 +262,7 @@ async function tasks(invocation: Invocation): Promise<undefined> {
   const page = await collectPages(limit as number, (pageQuery) =>
     client.call("listTasks", {
       params,
-      query: { ...pageQuery, template: template as string | undefined, state: upperCase(state) as never },
+      query: { ...pageQuery, template: template as string | undefined, state: state as never },
     }),
   );
   if (invocation.json) return printJson(invocation, page) as undefined;
@@ -266,7 +270,7 @@ async function tasks(invocation: Invocation): Promise<undefined> {
     { title: "TASK", value: (task) => taskName(task.id), whole: true },
     { title: "STATE", value: (task) => (task.state === "LEASED" ? (task.phase ?? task.state) : task.state) },
     { title: "ATTEMPT", value: (task) => task.attempt, align: "right" },
-    { title: "TRIED", value: (task) => task.tried_user + task.tried_infrastructure, align: "right" },
+    { title: "FAILURES", value: (task) => task.tried_user + task.tried_infrastructure, align: "right" },
     { title: "AGENT", value: (task) => task.agent, align: "right" },
     { title: "NOT BEFORE", value: (task) => humanTime(task.not_before), whole: true, optional: true },
   ];
@@ -296,8 +300,4 @@ async function decide(invocation: Invocation, verb: keyof typeof DECISIONS): Pro
   const { id, name, state } = decided.experiment;
   const what = verb === "cancel" || verb === "retry" ? `${plural(decided.affected, "task")} ${done}` : done;
   invocation.out.write(`Experiment ${id} (${name}): ${what}, now ${state}.\n`);
-}
-
-function upperCase(option: unknown): string | undefined {
-  return typeof option === "string" ? option.toUpperCase() : undefined;
 }

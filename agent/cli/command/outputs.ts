@@ -62,6 +62,7 @@ export async function download(
   });
   if (err.isTerminal) err.write("\r\u001b[K");
   if (invocation.json) printJson(invocation, { event: "downloaded", ...done });
+  else if (done.files === 0) invocation.out.write("No output files.\n");
   else invocation.out.write(`${plural(done.files, "output file")} (${humanBytes(done.bytes)}) in ${done.directory}\n`);
   for (const problem of done.problems) err.write(`note: ${printableLine(problem)}\n`);
   return done.problems.length > 0 ? Exit.FAILED : Exit.DONE;

@@ -71,7 +71,7 @@ async function show(invocation: Invocation): Promise<undefined> {
       [
         ["task", taskName(task.id)],
         ["state", task.phase === null ? task.state : `${task.state} (${task.phase})`],
-        ["tried", `${task.tried_user} for its own faults, ${task.tried_infrastructure} for the site's`],
+        ["failures", `${task.tried_user} of its own, ${task.tried_infrastructure} of the site`],
         ["not before", humanTime(task.not_before)],
         [
           "inputs",
@@ -85,7 +85,7 @@ async function show(invocation: Invocation): Promise<undefined> {
   );
   const columns: Column<Attempt>[] = [
     { title: "ATTEMPT", value: (attempt) => attempt.attempt, align: "right" },
-    { title: "OUTCOME", value: outcomeText },
+    { title: "OUTCOME", value: outcomeText, whole: true },
     { title: "AGENT", value: (attempt) => attempt.agent_name ?? attempt.agent },
     { title: "STARTED", value: (attempt) => humanTime(attempt.started_at), whole: true, optional: true },
     {
@@ -93,11 +93,17 @@ async function show(invocation: Invocation): Promise<undefined> {
       value: (attempt) => humanDuration(secondsBetween(attempt.started_at, attempt.ended_at)),
       align: "right",
     },
-    { title: "CPU", value: (attempt) => humanDuration(attempt.ended_at ? attempt.cpu_seconds : null), align: "right" },
+    {
+      title: "CPU",
+      value: (attempt) => humanDuration(attempt.ended_at ? attempt.cpu_seconds : null),
+      align: "right",
+      optional: true,
+    },
     {
       title: "MEMORY",
       value: (attempt) => (attempt.memory_max_bytes ? humanBytes(attempt.memory_max_bytes) : null),
       align: "right",
+      optional: true,
     },
   ];
   const latest = attempts.items.slice(-ATTEMPTS_SHOWN);

@@ -58,12 +58,24 @@ export function wholeNumber(minimum: number): (value: string) => number {
   return (value) => {
     const number = Number(value);
     if (!/^\d{1,15}$/.test(value) || number < minimum) {
-      throw Object.assign(new Error(`it must be a whole number of at least ${minimum}.`), {
-        code: "commander.invalidArgument",
-      });
+      throw invalid(`It must be a whole number of at least ${minimum}.`);
     }
     return number;
   };
+}
+
+/** Reads one of some words, however it is written. */
+export function oneOf(words: readonly string[]): (value: string) => string {
+  return (value) => {
+    const word = value.toUpperCase();
+    if (!words.includes(word)) throw invalid(`It must be one of ${words.join(", ")}.`);
+    return word;
+  };
+}
+
+/** What commander takes for a refused value, and prints with the option's name. */
+function invalid(sentence: string): Error {
+  return Object.assign(new Error(sentence), { code: "commander.invalidArgument" });
 }
 
 /** Gathers a repeatable option. */

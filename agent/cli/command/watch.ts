@@ -54,7 +54,8 @@ export async function watchToEnd(
       return;
     }
     display.say(
-      `Detached. Watch it again with "airavata experiment watch ${experiment}"; Ctrl-C within ${SECOND_INTERRUPT_MS / 1000} s cancels it.`,
+      `Detached. Watch it again with "airavata experiment watch ${experiment}".\n` +
+        `Ctrl-C again within ${SECOND_INTERRUPT_MS / 1000} s cancels it.`,
     );
     interrupts.whenQuiet(() => detached.abort(new Detached()));
   });
