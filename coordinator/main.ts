@@ -16,8 +16,8 @@ import { startUp } from "./up.ts";
 const COMMANDS = {
   up: "run everything on this machine: PostgreSQL, the coordinator and a local agent",
   server: "run the coordinator on the PostgreSQL that DATABASE_URL names",
-  daemon: "the same as server",
-  both: "the same as server",
+  daemon: "the same as server in this version",
+  both: "the same as server in this version",
 };
 
 /** What runs, to be stopped. */
@@ -107,7 +107,7 @@ function howToUse(url: string, dataDirectory: string): string {
 function help(command: string): string {
   const known = Object.entries(COMMANDS).map(([name, what]) => `  airavata ${name.padEnd(8)} ${what}`);
   const head = Object.hasOwn(COMMANDS, command)
-    ? `airavata ${command}: ${COMMANDS[command as keyof typeof COMMANDS]}`
+    ? `Usage: airavata ${command} [options]\n\n${COMMANDS[command as keyof typeof COMMANDS]}`
     : "";
   return `${[head, "", ...known, "", settingsHelp(COORDINATOR_SETTINGS)].join("\n").trimStart()}\n`;
 }

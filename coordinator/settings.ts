@@ -24,7 +24,7 @@ export const COORDINATOR_SETTINGS = {
     unit: "TCP port",
     min: 0,
     max: 65_535,
-    doc: "Port of the API, the agents and the dashboard; 0 takes any free one",
+    doc: "Port of the API and the agents; 0 takes any free one",
   },
   bind: {
     flag: "--bind",

@@ -68,6 +68,11 @@ export function buildProgram(surroundings: Surroundings, ended: (exit: number) =
     })
     .configureHelp({
       styleTitle: (text) => out.paint("bold", text),
+      // First what is the command's own, --help among it; then what every command has.
+      groupItems: (_all, visible, groupOf) =>
+        new Map(
+          [...Map.groupBy(visible, groupOf)].sort(([a], [b]) => Number(b === "Options:") - Number(a === "Options:")),
+        ),
       // Every command has options; saying so in each line of a list tells nothing.
       subcommandTerm: (command) =>
         [command.name(), ...command.registeredArguments.map((argument) => humanArgument(argument))].join(" "),
@@ -92,9 +97,6 @@ export function buildProgram(surroundings: Surroundings, ended: (exit: number) =
   addAdminCommands(program, bind);
   program.commandsGroup("This program:");
   addProgramCommands(program, bind);
-  program.addHelpCommand(
-    new Command("help [command...]").description("show help for a command").helpGroup("This program:"),
-  );
   program.commandsGroup("Not in this version yet:");
   addUnsupportedCommands(program, bind);
   return program;

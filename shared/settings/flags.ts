@@ -6,6 +6,9 @@ import { nearestSlip } from "../spec/nearest.ts";
 import { formatBytes, formatDuration } from "../time/duration.ts";
 import { flagName, type Setting, type SettingsTable } from "./setting.ts";
 
+/** As wide as the help of the other commands where no terminal says otherwise. */
+const HELP_COLUMNS = 100;
+
 /**
  * Flags by name without dashes, and the words that are none. `--name value`, `--name=value`, `--name` and `--no-name`
  * for a bool; a list's flag may be repeated; `--` ends the flags. Throws `setting_unknown` and `setting_invalid`.
@@ -42,19 +45,31 @@ export function parseFlags(
   return { flags, words };
 }
 
-/** Help lines of a table, one per setting: flag, sentence, default, variable. */
+/** Help of a table, one entry per setting: flag, sentence, default, variable; wrapped at `HELP_COLUMNS`. */
 export function settingsHelp(table: SettingsTable): string {
   const lines = Object.values(table).map((setting) => {
     const value = setting.secret ? "path" : setting.type;
     const left = setting.type === "bool" ? setting.flag : `${setting.flag} <${value}>`;
     const fallback = defaultText(setting);
     const notes = [fallback === "" ? "" : `default ${fallback}`, setting.variable];
-    return `  ${left.padEnd(34)} ${setting.doc} (${notes.filter(Boolean).join("; ")})`;
+    return wrapped(`  ${left.padEnd(34)} `, `${setting.doc} (${notes.filter(Boolean).join("; ")})`);
   });
   return lines.join("\n");
 }
 
-/** The default as a person would write it; empty when there is none. Exported for tests that compare it with the docs. */
+/** `text` beside `left`, its further lines below its first. */
+function wrapped(left: string, text: string): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) as string;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (left.length + line.length + 1 + word.length <= HELP_COLUMNS) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return left + lines.join(`\n${" ".repeat(left.length)}`);
+}
+
+/** The default as a person would write it; empty when there is none. */
 export function defaultText(setting: Setting): string {
   if (setting.default === undefined) return "";
   if (setting.type === "list") return setting.default.join(",");

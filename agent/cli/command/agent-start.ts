@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { Exit } from "../../../shared/error/exit.ts";
 import { createLogger, type Logger } from "../../../shared/log/log.ts";
+import { defaultText } from "../../../shared/settings/flags.ts";
 import type { Setting } from "../../../shared/settings/setting.ts";
 import { createAgent, type RunningAgent } from "../../agent.ts";
 import { loadOrEnrol } from "../../session/identity.ts";
@@ -27,7 +28,8 @@ export const AGENT_OPTIONS: CommandOption[] = [
   ...Object.values(AGENT_SETTINGS).map((setting: Setting): CommandOption => {
     const flags = `${setting.flag} <${setting.secret ? "file" : setting.type}>`;
     const doc = setting.doc.charAt(0).toLowerCase() + setting.doc.slice(1);
-    const description = `${doc} (${setting.variable})`;
+    const fallback = defaultText(setting);
+    const description = `${doc} (${fallback === "" ? "" : `default ${fallback}; `}${setting.variable})`;
     return setting.type === "list" ? [flags, description, gather] : [flags, description];
   }),
 ];

@@ -31,9 +31,14 @@ export function addAgentCommands(program: Command, bind: Bind): void {
     {
       usage: "enrol",
       description: "enrol an agent without starting it",
-      options: [["--token <token>", "one-time token; better in AIRAVATA_ENROLMENT_TOKEN"], ...AGENT_OPTIONS],
+      options: [
+        ["--token <token>", "one-time token; others on this machine see it, AIRAVATA_ENROLMENT_TOKEN hides it"],
+        ...AGENT_OPTIONS,
+      ],
       globals: "none",
-      examples: ["enrol --token T --api-url https://cluster.example.org --output-dir /scratch/airavata"],
+      examples: [
+        "enrol --enrolment-token-file token --api-url https://cluster.example.org --output-dir /scratch/airavata",
+      ],
     },
     bind,
     enrolAgent,

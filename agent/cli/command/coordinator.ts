@@ -8,9 +8,9 @@ import type { Bind } from "./tree.ts";
 
 const COORDINATOR_COMMANDS: [name: string, description: string][] = [
   ["up", "start everything on this machine: database, coordinator, one agent"],
-  ["server", "serve the API"],
-  ["daemon", "serve the API and do the background work"],
-  ["both", "the same as daemon"],
+  ["server", "the coordinator on the PostgreSQL that DATABASE_URL names"],
+  ["daemon", "the same as server in this version"],
+  ["both", "the same as server in this version"],
 ];
 
 export function addCoordinatorCommands(program: Command, bind: Bind): void {

@@ -56,6 +56,8 @@ for (const [path, command] of OWN) {
     const help = said.join("");
     assert.match(help, new RegExp(`\\n  airavata ${path}`), "an example");
     assert.match(help, /--json/);
+    const common = help.indexOf("Options of every command:");
+    assert.ok(common < 0 || help.indexOf("\nOptions:") < common, "its own options come first");
     assert.ok(command.description().length > 10);
   });
 }
@@ -69,6 +71,20 @@ for (const path of unsupported) {
     });
   });
 }
+
+test("the help of the program lists each command once", () => {
+  said.length = 0;
+  program.outputHelp();
+  const listed = [...said.join("").matchAll(/^ {2}([a-z]\w*)\b(?= {2,}| <| \[)/gm)].map((match) => match[1]);
+  assert.ok(listed.includes("help"));
+  assert.deepEqual(listed, [...new Set(listed)]);
+});
+
+test("a state that there is none of is refused with those that there are", async () => {
+  const { code, stderr } = await airavata(["experiment", "list", "--state", "waiting"]);
+  assert.equal(code, 3);
+  assert.match(stderr, /'waiting' is invalid\. It must be one of CREATED, EXECUTING, PAUSED, /);
+});
 
 test("not supported and wrong usage are exit 3; help and version are exit 0", async () => {
   assert.equal((await airavata(["user", "list"])).code, 3);

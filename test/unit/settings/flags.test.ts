@@ -48,6 +48,13 @@ test("help has a line per setting with default and variable", () => {
   assert.match(lines[2] ?? "", /^ {2}--labels <list> +Labels \(LABELS\)$/);
 });
 
+test("a long sentence goes on below its beginning, within 100 columns", () => {
+  const port = { ...TABLE.port, doc: "word ".repeat(30).trim() };
+  const lines = settingsHelp({ port }).split("\n");
+  assert.equal(lines.length, 3);
+  for (const line of lines) assert.ok(line.length <= 100 && /^.{37}\S/.test(line), line);
+});
+
 test("a variable that is not used yet is told, an unsafe one refuses", () => {
   const env = { JWT_SECRET_KEY: "s", REQUIRE_HTTPS: "false", SPICEDB_ENDPOINT: "" };
   const { notices } = readCoordinatorSettings({ env });
