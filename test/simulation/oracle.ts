@@ -261,7 +261,8 @@ export class Oracle {
     if (!template) this.world.fail("nothing before its commit", `${agent} starts ${name}, which is unknown`);
     const { attempt, reported } = this.booksOf(key.experiment, key.template, key.index);
     const state = stateOf(template, key.index);
-    const open = state === TaskState.LEASED || state === TaskState.QUEUED;
+    // CANCELED: it was lost and found, a person canceled it, and the agent is about to hear of it; nobody else has it.
+    const open = state === TaskState.LEASED || state === TaskState.QUEUED || state === TaskState.CANCELED;
     if (state === TaskState.QUEUED) this.note("starts of what was lost and found");
     if (attempt === key.attempt && open && !reported.has(attempt)) return;
     this.world.fail(
