@@ -10,18 +10,6 @@ export function experimentNumber(text: string | undefined): number {
   return number;
 }
 
-/** The number of an agent. Throws `usage_invalid`. */
-export function agentNumber(text: string | undefined): number {
-  const number = Number(text);
-  if (!/^\d{1,15}$/.test(text ?? "") || number < 1) {
-    throw new AiravataError(
-      "usage_invalid",
-      `"${text}" is not an agent: name it by its number from "airavata agent list".`,
-    );
-  }
-  return number;
-}
-
 /** The id that the API takes. Throws `usage_invalid`. */
 export function taskId(text: string | undefined): string {
   const parts = /^(\d{1,15})([./])([^./\s]{1,200})\2(\d{1,9})$/.exec(text ?? "");

@@ -1,10 +1,11 @@
 /** `airavata agent`: one agent in the foreground; and `agent list|show|drain`, which look at the enrolled ones. */
 import { type Command, Option } from "commander";
 import type { Agent } from "../../../shared/api/agent.ts";
+import type { Client } from "../../../shared/api/client.ts";
+import { AiravataError } from "../../../shared/error/error.ts";
 import { humanBytes, humanDuration, humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
-import { agentNumber } from "../name.ts";
-import { collectPages, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
+import { collectPages, everyItem, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
 import { type Column, renderFields, renderTable } from "../table.ts";
 import { AGENT_OPTIONS, enrolAgent, startAgent } from "./agent-start.ts";
 import { addCommand, type Bind, wholeNumber } from "./tree.ts";
@@ -54,7 +55,12 @@ export function addAgentCommands(program: Command, bind: Bind): void {
     bind,
     list,
   );
-  addCommand(group, { usage: "show <agent>", description: "show one agent", examples: ["agent show 1"] }, bind, show);
+  addCommand(
+    group,
+    { usage: "show <agent>", description: "show one agent", examples: ["agent show 1", "agent show local-1"] },
+    bind,
+    show,
+  );
   addCommand(
     group,
     {
@@ -90,7 +96,7 @@ async function list(invocation: Invocation): Promise<undefined> {
 
 async function show(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
-  const agent = await client.call("getAgent", { params: { agent: agentNumber(invocation.args[0]) } });
+  const agent = await client.call("getAgent", { params: { agent: await findAgent(client, invocation.args[0] ?? "") } });
   if (invocation.json) return printJson(invocation, agent) as undefined;
   const { session } = agent;
   const fields: [string, string | number | null | undefined][] = [
@@ -121,11 +127,23 @@ async function show(invocation: Invocation): Promise<undefined> {
 async function drain(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
   const agent = await client.call("drainAgent", {
-    params: { agent: agentNumber(invocation.args[0]) },
+    params: { agent: await findAgent(client, invocation.args[0] ?? "") },
     body: { reason: invocation.options.reason as string | undefined },
   });
   if (invocation.json) return printJson(invocation, agent) as undefined;
   invocation.out.write(`Agent ${agent.id} (${agent.name}) is told to drain; it is ${agent.state}.\n`);
+}
+
+/** The number of an agent that is given by number or by name. Throws `agent_not_found`. */
+async function findAgent(client: Client, text: string): Promise<number> {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  for await (const { id, name } of everyItem((query) => client.call("listAgents", { query }))) {
+    if (name === text) return id;
+  }
+  throw new AiravataError(
+    "agent_not_found",
+    `There is no agent "${text}"; "airavata agent list" shows those there are.`,
+  );
 }
 
 function ofTotal(free: number | undefined, total: number | undefined): string | undefined {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
@@ -220,4 +221,34 @@ test("a token is never an argument", async () => {
   const { code, stderr } = await airavata(["auth", "status", "--token", "x"], { env: env() });
   assert.equal(code, 3);
   assert.match(stderr, /AIRAVATA_TOKEN.*--token-file/);
+});
+
+const answer = (response: ServerResponse, body: unknown): true => {
+  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+  return true;
+};
+
+test("an agent is named by its number or by its name", async () => {
+  const agent = { id: 3, name: "node-7", enrolled_at: "2026-01-01T00:00:00Z", state: "GONE", session: null };
+  server.intercept = ({ path }, response) => {
+    if (path === "/agents/3") return answer(response, agent);
+    return path === "/agents" && answer(response, { items: [agent], next_cursor: null });
+  };
+  for (const name of ["3", "node-7"]) {
+    const { code, stdout } = await airavata(["agent", "show", name], { env: env() });
+    assert.equal(code, 0);
+    assert.match(stdout, /^agent +3\nname +node-7\n/);
+  }
+  const { code, stderr } = await airavata(["agent", "drain", "node-8"], { env: env() });
+  assert.equal(code, 5);
+  assert.match(stderr, /^error: There is no agent "node-8"/);
+});
+
+test("a retry that leaves the experiment ended says that something else has to be retried", async () => {
+  server.set({ completed: 98, failed: 2 }, "FAILED");
+  server.intercept = ({ path }, response) =>
+    path === "/experiments/17/retry" && answer(response, { experiment: server.experiment, affected: 1 });
+  const { code, stdout } = await airavata(["experiment", "retry", "17", "17/report/3"], { env: env() });
+  assert.equal(code, 0);
+  assert.match(stdout, /^Experiment 17 \(sweep\) is still FAILED: nothing can run before what it needs is retried/);
 });
