@@ -105,11 +105,17 @@ function howToUse(url: string, dataDirectory: string): string {
 }
 
 function help(command: string): string {
-  const known = Object.entries(COMMANDS).map(([name, what]) => `  airavata ${name.padEnd(8)} ${what}`);
-  const head = Object.hasOwn(COMMANDS, command)
-    ? `Usage: airavata ${command} [options]\n\n${COMMANDS[command as keyof typeof COMMANDS]}`
-    : "";
-  return `${[head, "", ...known, "", settingsHelp(COORDINATOR_SETTINGS)].join("\n").trimStart()}\n`;
+  if (!Object.hasOwn(COMMANDS, command)) {
+    return `${Object.entries(COMMANDS)
+      .map(([name, what]) => `  airavata ${name.padEnd(8)} ${what}`)
+      .join("\n")}\n`;
+  }
+  const example =
+    command === "up"
+      ? "airavata up --data-dir /scratch/airavata"
+      : `DATABASE_URL=postgres://user:password@host:5432/airavata_scheduler airavata ${command} --bind 0.0.0.0`;
+  const head = `Usage: airavata ${command} [options]\n\n${COMMANDS[command as keyof typeof COMMANDS]}`;
+  return `${head}\n\nOptions:\n${settingsHelp(COORDINATOR_SETTINGS)}\n\nExamples:\n  ${example}\n`;
 }
 
 function logFormat({ logFormat: format }: CoordinatorSettings): "json" | "text" {
