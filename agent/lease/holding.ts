@@ -4,16 +4,13 @@
  */
 import { Blame, Outcome } from "../../shared/model/attempt.ts";
 import { KILL_GRACE_MS } from "../../shared/model/constants.ts";
-import { misfits, type Requirement } from "../../shared/model/requirement.ts";
 import type { AttemptGroup, LeaseGroup, ToAgent } from "../../shared/protocol/messages.ts";
 import type { AttemptEnd } from "../report/end.ts";
 import type { AgentEffect, Now } from "./contract.ts";
 import { countEnd } from "./credit.ts";
 import { leaveLane } from "./lanes.ts";
 import { type AgentState, type Doom, type HeldTemplate, type Lease, LeasePhase } from "./state.ts";
-
-/** Weight of the newest run in our own average of a template's run time. */
-const RUN_TIME_WEIGHT = 0.2;
+import { learnRunTime, refusalOf, templateOf } from "./template.ts";
 
 /** Takes leases on. Returns what is missing when the coordinator counts on a template that it never sent. */
 export function takeOn(state: AgentState, now: Now, groups: LeaseGroup[], out: AgentEffect[]): string | undefined {
@@ -281,29 +278,4 @@ function forget(state: AgentState, lease: Lease): void {
   lease.phase = LeasePhase.OVER;
   state.leases.delete(lease.key);
   state.endedCount--;
-}
-
-function templateOf(state: AgentState, group: LeaseGroup): HeldTemplate | undefined {
-  const name = `${group.experiment}.${group.template}`;
-  let of = state.templates.get(name);
-  if (of === undefined) {
-    if (group.leased === undefined) return undefined;
-    of = { leased: group.leased, need: group.leased.definition.requires, medianMs: 0 };
-    state.templates.set(name, of);
-  }
-  if (group.medianMs > 0) of.medianMs = group.medianMs;
-  return of;
-}
-
-/** Why this machine, even when idle, cannot run it; the coordinator should have known. */
-function refusalOf(state: AgentState, need: Requirement): string | undefined {
-  const [misfit] = misfits(need, state.options.capacity);
-  if (misfit === undefined) return undefined;
-  return `it needs ${misfit.what} ${misfit.needed} and this agent has ${misfit.available}`;
-}
-
-function learnRunTime(of: HeldTemplate, report: AttemptEnd): void {
-  if (report.outcome !== Outcome.COMPLETED) return;
-  const runMs = Math.max(1, report.endedAtMs - report.startedAtMs);
-  of.medianMs = of.medianMs === 0 ? runMs : of.medianMs + (runMs - of.medianMs) * RUN_TIME_WEIGHT;
 }
