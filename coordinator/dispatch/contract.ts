@@ -96,6 +96,11 @@ export interface Reason {
 
 /** The connection of an agent as the core sees it; `send` never blocks and never throws. */
 export interface AgentPeer {
+  /**
+   * Rises in the order in which this process accepted connections: keys are looked up in between, and the hello of an
+   * older connection that comes through last must not take the session from a newer one.
+   */
+  readonly number: number;
   send(message: ToAgent): void;
   /** Ends the connection after what was sent. */
   close(reason: string): void;

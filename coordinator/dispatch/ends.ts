@@ -48,7 +48,7 @@ export function onEnded(
       const held = index < template.count ? core.held.get(template.base + index) : undefined;
       if (held && isRunning(held, attempt, floor)) acceptReport(core, held, group, i, now);
       else {
-        const verdict = judge(core, template, index, attempt, held);
+        const verdict = judge(core, floor, template, index, attempt, held);
         if (verdict.answer === "accept") {
           acceptReport(core, lateHeld(core, template, index, attempt, floor), group, i, now);
         } else if (verdict.answer === "later") {
@@ -106,7 +106,14 @@ type Verdict =
   | { answer: "refuse"; code: string; message: string };
 
 /** What to do with a report that is not simply the running attempt of a held task. */
-function judge(core: Core, template: TemplateLedger, index: number, attempt: number, held: Held | undefined): Verdict {
+function judge(
+  core: Core,
+  floor: AgentFloor,
+  template: TemplateLedger,
+  index: number,
+  attempt: number,
+  held: Held | undefined,
+): Verdict {
   const name = taskName(template, index);
   if (index >= template.count) {
     const message = `task ${name} does not exist; its template has ${template.count} tasks`;
@@ -125,6 +132,11 @@ function judge(core: Core, template: TemplateLedger, index: number, attempt: num
     }
     const message = `attempt ${attempt} of task ${name} was superseded by attempt ${latest}`;
     return { answer: "refuse", code: "attempt_superseded", message };
+  }
+  const lease = template.leases.get(index);
+  if (lease && lease.agent !== floor.agent) {
+    const message = `attempt ${attempt} of task ${name} is with agent ${lease.agent}, not with ${floor.name}`;
+    return { answer: "refuse", code: "attempt_unknown", message };
   }
   if (isMarked(template, index, REPORTED)) return { answer: "duplicate" };
   if (held?.ending) return { answer: held.reported ? "duplicate" : "later" };

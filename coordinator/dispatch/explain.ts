@@ -71,6 +71,14 @@ function queuedReasons(core: Core, template: TemplateLedger, index: number, now:
     const message = `It is tried again not before ${new Date(notBefore).toISOString()} (${tried}).`;
     reasons.push({ code: "backoff", message, data: { not_before: new Date(notBefore).toISOString() } });
   }
+  const dueMono = core.backing.get(template.base + index);
+  if (notBefore === undefined && dueMono !== undefined) {
+    const left = Math.max(1, Math.ceil((dueMono - now.mono) / 1000));
+    const message =
+      `Attempt ${template.attempts[index]} may still run under the leave of the coordinator that led before; ` +
+      `the task is given to an agent again in at most ${left} s.`;
+    reasons.push({ code: "guarded_after_takeover", message, data: { seconds: left } });
+  }
   // What holds it back already is no agent's business; that it fits nowhere is worth knowing all the same.
   const heldBack = reasons.length > 0;
   reasons.push(...agentReasons(core, core.classes.queueOf(template).class, template, now, heldBack));

@@ -45,7 +45,6 @@ export class Reigning {
   private readonly timers: NodeJS.Timeout[] = [];
   private finish: (reason: string) => void = () => {};
   private over: string | null = null;
-  private peerLast = 0;
   private requestLast = 0;
   private appending: Promise<void> = Promise.resolve();
   private endsSinceCheckpoint = 0;
@@ -81,11 +80,10 @@ export class Reigning {
     }
   }
 
-  /** Registers a connection and returns its number. */
+  /** Registers a connection under the number that it was accepted with. */
   connect(peer: AgentPeer): Peer {
-    const number = ++this.peerLast;
-    this.peers.set(number, peer);
-    return number;
+    this.peers.set(peer.number, peer);
+    return peer.number;
   }
 
   disconnect(peer: Peer): void {

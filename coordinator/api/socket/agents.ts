@@ -111,7 +111,11 @@ interface Room {
   gone(agent: AgentId | undefined, socket: AgentSocket): void;
 }
 
+/** Connections accepted by this process so far. */
+let accepted = 0;
+
 class AgentSocket {
+  private readonly number = ++accepted;
   readonly requests: AgentRequests;
   private readonly socket: WebSocket;
   private readonly room: Room;
@@ -190,7 +194,11 @@ class AgentSocket {
   private async onHello(hello: Extract<FromAgent, { type: "hello" }>): Promise<void> {
     if (this.proving) throw new AiravataError("frame_invalid", "a second hello on one connection");
     this.proving = true;
-    const peer = { send: (message: ToAgent) => this.send(message), close: (reason: string) => this.end(reason) };
+    const peer = {
+      number: this.number,
+      send: (message: ToAgent) => this.send(message),
+      close: (reason: string) => this.end(reason),
+    };
     const session = await this.room.sessions.attach(hello, this.challenge, peer);
     // It may have gone while its key was looked up; then the session ends as soon as it began.
     if (this.closing || this.socket.readyState !== this.socket.OPEN) return session.disconnected();

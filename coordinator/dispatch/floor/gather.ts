@@ -16,6 +16,7 @@ import {
   type SubmitRecord,
 } from "../batch.ts";
 import type { AgentFloor, Core, CoreEvent, Effect, Held, Peer } from "../core.ts";
+import { checkBatch } from "../ledger/check.ts";
 import type { TemplateLedger } from "../ledger/ledger.ts";
 import type { Now } from "../ports.ts";
 
@@ -192,6 +193,7 @@ export function cutBatch(core: Core, now: Now, effects: Effect[]): void {
     decisions: cut.decisions,
     deltas: [...cut.deltas.values()],
   };
+  checkBatch(core.ledger, cut.batch);
   core.inflight = cut;
   core.figures.appends++;
   effects.push({ type: "append", batch: cut.batch });
