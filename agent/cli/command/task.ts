@@ -116,7 +116,7 @@ async function show(invocation: Invocation): Promise<undefined> {
 }
 
 function outcomeText(attempt: Attempt): string {
-  if (attempt.outcome === null) return "held";
+  if (attempt.outcome === null) return "not ended yet";
   if (attempt.outcome === "COMPLETED" || attempt.blame === null) return attempt.outcome;
   const cause = causeText({ blame: attempt.blame, exit_code: attempt.exit_code, signal: attempt.signal });
   return `${attempt.outcome}: ${cause}`;
