@@ -3,6 +3,7 @@
  * that order; each is started again when it dies, and all of them end with this process. What the agent runs lives on
  * under its supervisor and is adopted by the next `up`.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { startEmbedded } from "../db/embedded.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
@@ -33,6 +34,9 @@ export interface Up {
 
 /** A local agent enrols within a second or never; the rest is for a machine that swaps. */
 const ENROLMENT_LIFETIME_MS = 600_000;
+/** From a database to a live stack takes about a second; no longer than the command line waits for it. */
+const OTHER_START_MAX_MS = 30_000;
+const OTHER_START_POLL_MS = 50;
 
 /** Throws `data_directory_in_use`, what the embedded database refuses, and what the coordinator does. */
 export async function startUp(options: UpOptions): Promise<Up> {
@@ -52,7 +56,7 @@ export async function startUp(options: UpOptions): Promise<Up> {
   };
   try {
     const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
-    const database = settings.databaseUrl === undefined ? await startEmbedded(dataDirectory, { log }) : undefined;
+    const database = settings.databaseUrl === undefined ? await ownDatabase(options) : undefined;
     if (database) undo.push(() => database.stop());
     const databaseUrl = settings.databaseUrl ?? database!.url;
     const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log, signal });
@@ -72,6 +76,25 @@ export async function startUp(options: UpOptions): Promise<Up> {
     return { url: coordinator.url, stop };
   } catch (error) {
     await stop();
+    throw error;
+  }
+}
+
+/**
+ * Refused when another process has the directory, but only when that one's stack is live or it is gone: the command line
+ * that started us takes our end without a `stack.json` for a failure.
+ */
+async function ownDatabase({ dataDirectory, log, signal }: UpOptions): ReturnType<typeof startEmbedded> {
+  try {
+    return await startEmbedded(dataDirectory, { log });
+  } catch (error) {
+    const holder =
+      error instanceof AiravataError && error.code === "data_directory_in_use" ? error.data.pid : undefined;
+    const deadline = performance.now() + OTHER_START_MAX_MS;
+    while (typeof holder === "number" && !signal.aborted && performance.now() < deadline) {
+      if ((await liveStack(dataDirectory)) || !(await identify(holder))) break;
+      await delay(OTHER_START_POLL_MS);
+    }
     throw error;
   }
 }
