@@ -3,13 +3,13 @@
  * commit. Repeated submits with one key end in one experiment.
  */
 import type { ExperimentId } from "../../shared/model/ids.ts";
-import { isFinal, TaskState } from "../../shared/model/states.ts";
+import { isFinal } from "../../shared/model/states.ts";
 import type { DecisionRecord } from "./batch.ts";
 import type { DecisionRequest, SubmitRequest } from "./contract.ts";
 import type { Core, Effect, Reply } from "./core.ts";
 import { type Cut, currentCut } from "./floor/gather.ts";
-import { forEachInScope, isRetriedByDefault } from "./ledger/fold-decision.ts";
-import { countOf, type ExperimentLedger, experimentState, idempotencyKey, stateOf } from "./ledger/ledger.ts";
+import { forEachInScope, reopenedBy } from "./ledger/fold-decision.ts";
+import { type ExperimentLedger, experimentState, idempotencyKey, stateOf } from "./ledger/ledger.ts";
 
 /** Gathers a submit, or answers with the experiment that its key already made. */
 export function onSubmit(core: Core, request: number, submit: SubmitRequest, effects: Effect[]): void {
@@ -94,7 +94,8 @@ function refusal(experiment: ExperimentLedger, decision: DecisionRequest): strin
     case "retry":
       return affectedBy(experiment, decision) > 0
         ? null
-        : `experiment ${experiment.id} is ${state} and has no failed or canceled task there to retry`;
+        : `experiment ${experiment.id} is ${state} and has no failed or canceled task there that could run again; ` +
+            "a task whose need failed is reopened by retrying that need";
   }
 }
 
@@ -102,13 +103,10 @@ function refusal(experiment: ExperimentLedger, decision: DecisionRequest): strin
 function affectedBy(experiment: ExperimentLedger, decision: DecisionRequest): number {
   if (decision.kind === "priority" || decision.kind === "pause" || decision.kind === "resume") return experiment.open;
   if (decision.kind === "cancel" && decision.scope === null) return experiment.open;
-  const anyFailed = countOf(experiment, TaskState.FAILED) > 0;
+  if (decision.kind === "retry") return reopenedBy(experiment, decision.scope).length;
   let affected = 0;
   forEachInScope(experiment, decision.scope, (template, index) => {
-    const state = stateOf(template, index);
-    if (decision.kind === "cancel") affected += isFinal(state) ? 0 : 1;
-    else if (decision.scope === null) affected += isRetriedByDefault(template, index, anyFailed) ? 1 : 0;
-    else affected += state === TaskState.FAILED || state === TaskState.CANCELED ? 1 : 0;
+    affected += isFinal(stateOf(template, index)) ? 0 : 1;
   });
   return affected;
 }

@@ -58,6 +58,12 @@ export async function startLocalAgent(options: LocalAgentOptions): Promise<Local
         child = await launch(options, home);
         const how = await ended(child);
         if (stopping.signal.aborted) return;
+        if (child.exitCode === 0) {
+          // It leaves with 0 only when it was drained: whoever asked for that does not want it back at once.
+          log.info("the local agent was drained and left; it is started again with the stack", { agent: name });
+          child = undefined;
+          return;
+        }
         log.warn("the local agent ended; it is started again", { agent: name, how, log: join(home, "agent.log") });
       } catch (error) {
         log.warn("the local agent could not be started; it is tried again", { agent: name, error });

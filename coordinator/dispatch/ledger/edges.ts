@@ -23,18 +23,6 @@ export function parentsCompleted(template: TemplateLedger, index: number): boole
   return true;
 }
 
-/** Whether a parent of this task has ended without completing, so that it can never run as things are. */
-export function parentsFellShort(template: TemplateLedger, index: number): boolean {
-  for (const ordinal of template.definition.foreach) {
-    if (stateOf(templateAt(template.experiment, ordinal), index) > TaskState.COMPLETED) return true;
-  }
-  for (const ordinal of template.definition.needs) {
-    const parent = templateAt(template.experiment, ordinal);
-    if ((parent.counts[TaskState.FAILED] as number) + (parent.counts[TaskState.CANCELED] as number) > 0) return true;
-  }
-  return false;
-}
-
 /** After a task COMPLETED: children that waited only for it become QUEUED. */
 export function releaseChildren(template: TemplateLedger, index: number, ready: Ready): void {
   for (const { template: child, kind } of template.children) {

@@ -3,7 +3,7 @@
  */
 import { TaskState } from "../../../shared/model/states.ts";
 import type { DecisionRecord } from "../batch.ts";
-import { cancelDependents, parentsCompleted, parentsFellShort, type Ready } from "./edges.ts";
+import { cancelDependents, parentsCompleted, type Ready } from "./edges.ts";
 import {
   BECAUSE,
   BrokenInvariant,
@@ -80,38 +80,62 @@ function cancelTask(template: TemplateLedger, index: number, because: boolean): 
   }
 }
 
-/** Whether a retry without a scope takes this task: the failed and what fell with them; without any failed, the canceled. */
-export function isRetriedByDefault(template: TemplateLedger, index: number, anyFailed: boolean): boolean {
-  const state = stateOf(template, index);
-  if (state === TaskState.FAILED) return true;
-  return state === TaskState.CANCELED && (!anyFailed || isMarked(template, index, BECAUSE));
-}
-
 /** Canceled because of a need, as opposed to max_failures. */
 function fellWithParent(template: TemplateLedger, index: number): boolean {
   const { foreach, needs } = template.definition;
   return foreach.length + needs.length > 0 && isMarked(template, index, BECAUSE);
 }
 
-function retry(experiment: ExperimentLedger, scope: DecisionRecord["scope"], ready: Ready): void {
+/**
+ * The tasks that a retry reopens, parents' templates first. Without a scope: the failed and what fell with them or, when
+ * nothing failed, the canceled. Never one whose need stays ended without completing: it could only fall again.
+ */
+export function reopenedBy(experiment: ExperimentLedger, scope: DecisionRecord["scope"]): [TemplateLedger, number][] {
   const anyFailed = countOf(experiment, TaskState.FAILED) > 0;
   const chosen = new Set<number>();
   if (scope !== null) forEachInScope(experiment, scope, (template, index) => chosen.add(template.base + index));
+  const isWanted = (template: TemplateLedger, index: number, state: TaskState): boolean => {
+    if (scope !== null) return chosen.has(template.base + index) || fellWithParent(template, index);
+    return state === TaskState.FAILED || !anyFailed || isMarked(template, index, BECAUSE);
+  };
+  const reopened = new Map<TemplateLedger, Set<number>>();
+  const list: [TemplateLedger, number][] = [];
   for (const template of experiment.topological) {
+    const ofTemplate = new Set<number>();
+    reopened.set(template, ofTemplate);
     for (let index = 0; index < template.count; index++) {
       const state = stateOf(template, index);
       if (state !== TaskState.FAILED && state !== TaskState.CANCELED) continue;
-      const wanted =
-        scope === null
-          ? isRetriedByDefault(template, index, anyFailed)
-          : chosen.has(template.base + index) || fellWithParent(template, index);
-      if (!wanted || parentsFellShort(template, index)) continue;
-      template.triedUser[index] = 0;
-      template.triedInfrastructure[index] = 0;
-      const next = parentsCompleted(template, index) ? TaskState.QUEUED : TaskState.WAITING;
-      setState(template, index, next, RETRIED);
-      if (next === TaskState.QUEUED) ready(template, index);
+      if (!isWanted(template, index, state) || fallsShort(template, index, reopened)) continue;
+      ofTemplate.add(index);
+      list.push([template, index]);
     }
+  }
+  return list;
+}
+
+/** Whether a need of this task stays ended without completing after the tasks in `reopened` were reopened. */
+function fallsShort(template: TemplateLedger, index: number, reopened: Map<TemplateLedger, Set<number>>): boolean {
+  const { experiment, definition } = template;
+  for (const ordinal of definition.foreach) {
+    const parent = templateAt(experiment, ordinal);
+    if (stateOf(parent, index) > TaskState.COMPLETED && !reopened.get(parent)?.has(index)) return true;
+  }
+  for (const ordinal of definition.needs) {
+    const parent = templateAt(experiment, ordinal);
+    const short = (parent.counts[TaskState.FAILED] as number) + (parent.counts[TaskState.CANCELED] as number);
+    if (short > (reopened.get(parent)?.size ?? 0)) return true;
+  }
+  return false;
+}
+
+function retry(experiment: ExperimentLedger, scope: DecisionRecord["scope"], ready: Ready): void {
+  for (const [template, index] of reopenedBy(experiment, scope)) {
+    template.triedUser[index] = 0;
+    template.triedInfrastructure[index] = 0;
+    const next = parentsCompleted(template, index) ? TaskState.QUEUED : TaskState.WAITING;
+    setState(template, index, next, RETRIED);
+    if (next === TaskState.QUEUED) ready(template, index);
   }
   experiment.forgiven = countOf(experiment, TaskState.FAILED);
   // Also when nothing was reopened: the journal's reader takes any retry for the end of the end; `ended` comes again.

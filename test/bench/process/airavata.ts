@@ -6,8 +6,8 @@ import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../measure
 import { startAgent, startServer } from "../server.ts";
 import { SLOTS } from "./xargs.ts";
 
-/** How often the end is looked for, in ms: well below a percent of a round. */
-const POLL_MS = 10;
+/** How often the end is looked for, in ms: about one percent of a round, and hardly a load itself. */
+const POLL_MS = 50;
 
 export async function airavataProcesses(database: Database, tasks: number, kind: "argv" | "shell"): Promise<Contender> {
   const server = await startServer(database.url);

@@ -197,7 +197,7 @@ test("decisions about what is unknown or ended are refused naming both states", 
       { error: "experiment_not_found", message: "there is no experiment 99 that has not ended long ago" },
       {
         error: "experiment_state_conflict",
-        message: `experiment ${id} is EXECUTING and has no failed or canceled task there to retry`,
+        message: `experiment ${id} is EXECUTING and has no failed or canceled task there that could run again; a task whose need failed is reopened by retrying that need`,
       },
       {
         error: "experiment_state_conflict",
@@ -366,14 +366,24 @@ test("max_failures counts failures since the last retry, so that retrying some o
   assert.equal(decisionsOf(stage).at(-1), "cancel 2");
 });
 
-test("a retry that can reopen nothing ends the experiment once more, so that nobody takes it for running", () => {
+test("a retry that could reopen nothing is refused; retrying the need reopens both", () => {
   const { stage, id } = running([{}, { foreach: [0] }]);
   stage.ended(10, report(id, [[0, 1]], { outcome: Outcome.FAILED }));
   stage.settle();
+  stage.skip();
   stage.decide("retry", id, { scope: [{ template: 1, ranges: [[0, 0]] }] });
+  const [reply] = stage.effects.filter((effect) => effect.type === "reply");
+  assert.match(JSON.stringify(reply), /experiment_state_conflict.*a task whose need failed is reopened/);
+  assert.equal(stage.batch, null, "nothing is written");
+  stage.skip();
+  stage.decide("retry", id, { scope: [{ template: 0, ranges: [[0, 0]] }] });
   stage.settle();
-  assert.deepEqual(decisionsOf(stage), ['ended "FAILED"', "retry null", 'ended "FAILED"']);
-  assert.notEqual(stage.core.ledger.experiments.get(id)?.endedAtMs, null);
+  assert.deepEqual([stage.states(id), stage.states(id, 1)], [["LEASED"], ["WAITING"]]);
+  const replies = stage.effects.filter((effect) => effect.type === "reply");
+  assert.deepEqual(
+    replies.map((effect) => effect.result),
+    [{ ok: "decided", affected: 2 }],
+  );
 });
 
 test("what a person canceled is not reopened by retrying the failed", () => {
