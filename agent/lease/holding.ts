@@ -211,7 +211,6 @@ export function supersede(state: AgentState, now: Now, lease: Lease, reason: str
 /** The coordinator's final answer to reports. */
 export function onAck(state: AgentState, message: Extract<ToAgent, { type: "ack" }>, out: AgentEffect[]): void {
   const keys: string[] = [];
-  state.awaitingAck = false;
   for (const { group, code, message: text } of message.refused ?? []) {
     forEachLease(state, [group], (lease) => {
       if (lease.phase !== LeasePhase.ENDED) return;

@@ -153,8 +153,6 @@ export interface AgentState {
   toldStarts: Lease[];
   /** Ended and not told to this session yet. */
   toldEnds: Lease[];
-  /** Ends were sent and nothing was acknowledged since: what ends meanwhile gathers for the next frame. */
-  awaitingAck: boolean;
   endsSentMono: number;
   startsSentMono: number;
   /** The socket was full at the last turn. */
@@ -228,7 +226,6 @@ export function createAgentState(options: CoreOptions): AgentState {
     devicesFree: [...options.gpuDevices],
     toldStarts: [],
     toldEnds: [],
-    awaitingAck: false,
     endsSentMono: Number.NEGATIVE_INFINITY,
     startsSentMono: Number.NEGATIVE_INFINITY,
     congested: false,

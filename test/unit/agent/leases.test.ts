@@ -67,28 +67,53 @@ test("reports wait while the socket is full; the outbox does not", () => {
   assert.deepEqual(brief(core.turn()), ["send ended"]);
 });
 
-test("ends gather while earlier ones wait for their acknowledgement, which sends them, or 20 ms do", () => {
+test("ends gather for 10 ms while work goes on; the first, the last and a hundred go at once", () => {
   const core = new CoreDriver().ready();
   core.run(template(), [0, 1, 2, 3], { medianMs: 10 });
   const endIt = (index: number): void => {
     core.feed({ type: "ended", end: core.end(`17.0.${index}.1`) });
   };
-  const sent = (): string[] => brief(core.turn()).filter((line) => line.startsWith("send"));
+  const sent = (): number[] => {
+    const frames = core.turn().flatMap((effect) => (effect.type === "send" ? [effect.message] : []));
+    return frames.flatMap((message) => (message.type === "ended" ? message.groups.flatMap((g) => g.indexes) : []));
+  };
   endIt(0);
-  assert.deepEqual(sent(), ["send ended"]);
+  assert.deepEqual(sent(), [0]);
   endIt(1);
   assert.deepEqual(sent(), []);
-  assert.equal(core.state.wakeAtMono, core.mono + 20);
-  endIt(2);
+  assert.equal(core.state.wakeAtMono, core.mono + 10);
+  core.wait(9);
   core.receive({ type: "ack", groups: [attempts(0, [0])] });
-  const [both] = core.turn().filter((effect) => effect.type === "send");
-  assert.ok(both?.message.type === "ended");
-  assert.deepEqual(both.message.groups[0]?.indexes, [1, 2]);
-  endIt(3);
-  core.wait(19);
-  assert.deepEqual(sent(), []);
+  endIt(2);
+  assert.deepEqual(sent(), [], "an acknowledgement does not hurry them");
   core.wait(1);
-  assert.deepEqual(sent(), ["send ended"]);
+  assert.deepEqual(sent(), [1, 2]);
+  endIt(3);
+  assert.deepEqual(sent(), [3], "nothing else is held that could end");
+});
+
+test("a hundred ends do not wait for their time", () => {
+  const core = new CoreDriver().ready();
+  core.lease(
+    template(),
+    Array.from({ length: 130 }, (_, i) => i),
+  );
+  core.turn();
+  const recall = (index: number): void => {
+    core.receive({ type: "recall", groups: [attempts(0, [index])] });
+  };
+  const frames = (): number[] =>
+    core
+      .turn()
+      .flatMap((effect) => (effect.type === "send" && effect.message.type === "ended" ? [effect.message] : []))
+      .map((message) => message.groups.reduce((sum, group) => sum + group.indexes.length, 0));
+  let last = 129;
+  recall(last--);
+  assert.deepEqual(frames(), [1]);
+  while (core.state.toldEnds.length < 99) recall(last--);
+  assert.deepEqual(frames(), []);
+  recall(last);
+  assert.deepEqual(frames(), [100]);
 });
 
 test("starts gather too, and go along with ends", () => {
