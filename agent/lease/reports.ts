@@ -9,9 +9,9 @@ type StartGroup = AttemptGroup & { startedAtMs: number[] };
 
 /**
  * Least time between two frames of reports while work goes on. A frame costs an append, about 0.5 ms of the processors
- * in all, as much as a short task itself; a twentieth of the 200 ms of work that are held ahead delays nothing.
+ * in all, as much as a short task itself; a tenth of the 200 ms of work that are held ahead delays nothing.
  */
-const GATHER_MS = 10;
+const GATHER_MS = 20;
 /** So many go at once. */
 const GATHER_TASKS = 100;
 /** An end's numbers take at most 9 bytes in each of 10 columns. */

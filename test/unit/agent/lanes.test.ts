@@ -132,7 +132,7 @@ test("while it is held back nothing starts, nothing is asked for, and what has n
   // What runs goes on.
   assert.deepEqual(brief(core.feed({ type: "ended", end: core.end(running[0]!) })), []);
   core.receive({ type: "ack", groups: [attempts(0, [2, 3])] });
-  core.wait(10);
+  core.wait(20);
   assert.deepEqual(brief(core.turn()), [`persist ${running[0]}`, "send ended"]);
   core.feed({ type: "hold", reason: null });
   assert.deepEqual(brief(core.turn()), ["send free"]);
