@@ -24,13 +24,15 @@ const FOUND_BY: Record<Bug, RegExp> = {
 
 for (const bug of Object.keys(FOUND_BY) as Bug[]) {
   test(`found: ${bug}`, () => {
+    const others: string[] = [];
     for (let seed = 1; seed <= SEEDS; seed++) {
       const { violation } = simulate(seed, { bug });
       if (violation === null) continue;
-      assert.match(violation.message, FOUND_BY[bug], `seed ${seed}`);
-      return;
+      if (FOUND_BY[bug].test(violation.message)) return;
+      // Another invariant may see its consequences first in one seed; one of the 500 must name the bug itself.
+      others.push(`seed ${seed}: ${violation.message}`);
     }
-    assert.fail(`${SEEDS} seeds did not find it`);
+    assert.fail(`${SEEDS} seeds did not find it by name; by others: ${others.slice(0, 5).join("; ") || "not at all"}`);
   });
 }
 
