@@ -298,11 +298,6 @@ async function decide(invocation: Invocation, verb: keyof typeof DECISIONS): Pro
   });
   if (invocation.json) return printJson(invocation, decided) as undefined;
   const { id, name, state } = decided.experiment;
-  // A retried task is not open when the decision left it where it was: it still lacks what it needs.
-  if (verb === "retry" && (state === "FAILED" || state === "CANCELED")) {
-    const why = "nothing can run before what it needs is retried, too";
-    return invocation.out.write(`Experiment ${id} (${name}) is still ${state}: ${why}.\n`) as undefined;
-  }
   const what = verb === "cancel" || verb === "retry" ? `${plural(decided.affected, "task")} ${done}` : done;
   invocation.out.write(`Experiment ${id} (${name}): ${what}, now ${state}.\n`);
 }

@@ -243,12 +243,3 @@ test("an agent is named by its number or by its name", async () => {
   assert.equal(code, 5);
   assert.match(stderr, /^error: There is no agent "node-8"/);
 });
-
-test("a retry that leaves the experiment ended says that something else has to be retried", async () => {
-  server.set({ completed: 98, failed: 2 }, "FAILED");
-  server.intercept = ({ path }, response) =>
-    path === "/experiments/17/retry" && answer(response, { experiment: server.experiment, affected: 1 });
-  const { code, stdout } = await airavata(["experiment", "retry", "17", "17/report/3"], { env: env() });
-  assert.equal(code, 0);
-  assert.match(stdout, /^Experiment 17 \(sweep\) is still FAILED: nothing can run before what it needs is retried/);
-});
