@@ -44,10 +44,13 @@ export async function downloadOutputs(options: DownloadOptions): Promise<Downloa
     for (const problem of page.problems) if (!done.problems.includes(problem)) done.problems.push(problem);
     return page;
   });
-  await makeDirectory(directory);
+  // Made with the first file: nothing to download leaves nothing behind.
+  let made: Promise<void> | undefined;
   const worker = async (): Promise<void> => {
     for (let next = await listing.next(); !next.done; next = await listing.next()) {
       const output: Output = next.value;
+      made ??= makeDirectory(directory);
+      await made;
       try {
         await fetchOutput(client, experiment, directory, output);
       } catch (error) {

@@ -57,6 +57,12 @@ test("files come with their names and bytes, also many, empty and oddly named on
   assert.equal(readFileSync(join(directory, "out/dock/0/empty"), "utf8"), "");
 });
 
+test("nothing to download leaves no directory behind", async () => {
+  server.outputs = [];
+  assert.deepEqual((await fetchAll()).files, 0);
+  assert.equal(existsSync(join(directory, "out")), false);
+});
+
 test("a name that leads out is a problem and writes nothing", async () => {
   const hostile = ["../evil", "dock/../../evil", "/etc/evil", "dock//evil", "dock/./evil", "dock/evil\0", ""];
   for (const path of hostile) assert.equal(safeParts(path), undefined, path);
