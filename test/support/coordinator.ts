@@ -47,6 +47,7 @@ export async function startTestCoordinator(
       settings: {
         bind: "127.0.0.1",
         port,
+        internalAddress: undefined,
         sessionTtlMs: options.sessionTtlMs ?? SESSION_TTL_MS,
         infrastructureRetries: options.infrastructureRetries ?? 10,
         bodyBytesMax: options.bodyBytesMax ?? 8 * 1024 * 1024,
