@@ -17,6 +17,7 @@ import type { WorkFigures } from "../domain/figures.ts";
 import type { LeaderWatch } from "../domain/forward/leader.ts";
 import type { StatementReader, StatementWriter } from "../domain/forward/statement.ts";
 import { Forwarder } from "./forward/forwarder.ts";
+import { NOT_LEADING_HEADER } from "./forward/headers.ts";
 import { SERVED } from "./forward/served.ts";
 import { answerAbsent } from "./http/absent.ts";
 import { createGate } from "./http/access.ts";
@@ -100,7 +101,10 @@ export function createApiServer(options: ApiOptions): ApiServer {
   parseBodies(server);
   server.addHook("onRequest", async (request, reply) => {
     reply.headers(HEADERS).header("x-request-id", request.id);
-    const stated = await forwarder.stated(request.raw);
+    const stated = await forwarder.stated(request.raw).catch((error: unknown) => {
+      if (isNotLeading(error)) reply.header(NOT_LEADING_HEADER, "true");
+      throw error;
+    });
     if (stated) {
       request.id = stated.request;
       reply.header("x-request-id", request.id);
@@ -135,8 +139,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     async (refusal, request, reply) => {
       const { routeId } = request.routeOptions.config;
       const mayAsk = routeId !== undefined && SERVED[routeId] === "history" && request.caller.stated === undefined;
-      const isNotOurs = refusal instanceof AiravataError && refusal.code === "not_leading";
-      return mayAsk && isNotOurs && forwarder.isNeeded && (await forwarder.http(request, reply));
+      return mayAsk && isNotLeading(refusal) && forwarder.isNeeded && (await forwarder.http(request, reply));
     },
   );
   server.server.maxConnections = CONNECTIONS_MAX;
@@ -181,6 +184,10 @@ function countRequests(
   server.addHook("onResponse", async (request, reply) => {
     count(request.method, request.routeOptions.url ?? "(none)", reply.statusCode);
   });
+}
+
+function isNotLeading(error: unknown): boolean {
+  return error instanceof AiravataError && error.code === "not_leading";
 }
 
 function addressRefusal(host: string, port: number, cause: unknown): AiravataError {

@@ -76,6 +76,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const ledger = ledgerFrom(loaded);
     // Loading may have taken longer than the deadline; renew before anyone is welcomed.
     const untilMono = await reign.renew();
+    // Who stopped meanwhile found no reign to end.
+    if (stopping.signal.aborted) return "this coordinator is stopping";
     const { shard, term, timeline } = reign;
     const { random, infrastructureRetries } = options;
     const timing = sessionTiming(options.ttlMs);

@@ -15,7 +15,14 @@ import type { KnownLeader, LeaderWatch } from "../../domain/forward/leader.ts";
 import type { Statement, StatementReader, StatementWriter } from "../../domain/forward/statement.ts";
 import type { Caller } from "../http/access.ts";
 import { dial, hostAndPort } from "./dial.ts";
-import { answerHeaders, FORWARDED_HEADER, hasBody, requestHeaders, upgradeHeaders } from "./headers.ts";
+import {
+  answerHeaders,
+  FORWARDED_HEADER,
+  hasBody,
+  NOT_LEADING_HEADER,
+  requestHeaders,
+  upgradeHeaders,
+} from "./headers.ts";
 import { relayRefusal, splice } from "./splice.ts";
 
 export interface ForwarderOptions {
@@ -34,9 +41,9 @@ const HEAD_MS = 35_000;
 const POOL_IDLE_MS = 30_000;
 const POOL_FREE_MAX = 64;
 
-/** Nothing of the request has left: it may be tried elsewhere. */
-class Unsent extends Error {
-  override name = "Unsent";
+/** Nothing of the request was done, and all of it is still here: it may be tried elsewhere. */
+class Untouched extends Error {
+  override name = "Untouched";
 }
 
 /** Who waits for the answer. */
@@ -192,7 +199,7 @@ export class Forwarder {
       try {
         return await this.#ask(client, raw, leader, make);
       } catch (error) {
-        if (!(error instanceof Unsent)) throw error;
+        if (!(error instanceof Untouched)) throw error;
         log.debug("the coordinator that leads cannot be reached", { term: leader.term, error: error.cause });
         failed = leader;
       }
@@ -236,6 +243,11 @@ export class Forwarder {
       });
       upstream.once("response", (response) => {
         clearTimeout(timer);
+        if (response.headers[NOT_LEADING_HEADER] !== undefined && !hasBody(raw)) {
+          response.resume();
+          reject(new Untouched("it does not lead any more"));
+          return;
+        }
         resolve({ response });
       });
       upstream.once("upgrade", (response, socket, head) => {
@@ -245,7 +257,7 @@ export class Forwarder {
       // Also after the answer has begun: whoever reads it hears of it there.
       upstream.on("error", (cause) => {
         raw.unpipe(upstream);
-        reject(sent ? unanswered(leader, cause) : new Unsent("not sent", { cause }));
+        reject(sent ? unanswered(leader, cause) : new Untouched("not sent", { cause }));
       });
     });
   }

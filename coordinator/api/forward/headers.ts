@@ -8,6 +8,9 @@ import { BEARER_SUBPROTOCOL_PREFIX } from "../../../shared/api/event.ts";
 /** Carries the statement of the coordinator that forwards. */
 export const FORWARDED_HEADER = "airavata-forwarded";
 
+/** With the refusal of a process that does not lead the term that was meant: nothing was done. */
+export const NOT_LEADING_HEADER = "airavata-not-leading";
+
 const OF_ONE_CONNECTION = [
   "connection",
   "keep-alive",

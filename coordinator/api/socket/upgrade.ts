@@ -12,6 +12,7 @@ import { routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { FRAME_BYTES_MAX, SMALL_BODY_BYTES_MAX } from "../../../shared/model/constants.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
+import { NOT_LEADING_HEADER } from "../forward/headers.ts";
 import { checkOrigin, type Gate } from "../http/access.ts";
 import { problemOf, refusalOf } from "../http/problem.ts";
 import type { AgentSockets } from "./agents.ts";
@@ -74,6 +75,8 @@ function refuse(socket: Duplex, error: unknown, id: string): void {
     "connection: close",
     ...(problem.status === 401 ? ["www-authenticate: Bearer"] : []),
     ...(retryable ? ["retry-after: 1"] : []),
+    // Nothing of an upgrade is done before it is answered.
+    ...(problem.code === "not_leading" ? [`${NOT_LEADING_HEADER}: true`] : []),
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }

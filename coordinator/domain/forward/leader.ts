@@ -40,7 +40,7 @@ export interface LeaderWatchOptions {
 }
 
 /** A takeover is seen this late at most while nobody waits for it. */
-const LOOK_MS = 500;
+const LOOK_MS = 250;
 /** While somebody waits. */
 const LOOK_WAITING_MS = 50;
 /** Far below the day for which an announcement holds. */
