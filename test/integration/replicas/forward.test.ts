@@ -4,10 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { WebSocket } from "ws";
 import { createIdentity } from "../../../coordinator/domain/forward/identity.ts";
 import { StatementWriter } from "../../../coordinator/domain/forward/statement.ts";
 import { createStore } from "../../../coordinator/store/store.ts";
+import { parseDatabaseUrl } from "../../../db/address.ts";
+import { openConnection } from "../../../db/connection.ts";
 import { ApiError } from "../../../shared/api/client.ts";
+import { BEARER_SUBPROTOCOL_PREFIX, EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
 import type { Problem } from "../../../shared/api/problem.ts";
 import { OPERATOR_ACTOR } from "../../../shared/model/ids.ts";
 import { connectAgent, endGroup, enrolTestAgent, until } from "../../support/agent-peer.ts";
@@ -209,6 +213,39 @@ test("who reads the database cannot forge a statement, and a stranger's key open
   assert.equal((await ask()).status, 200);
 });
 
+test("an older program that takes over names no key, and nothing is sent on to it", async (t) => {
+  const { leader, replica } = await pair(t);
+  await replica.client.call("listAgents", {});
+  const store = createStore(leader.databaseUrl);
+  leader.defer(() => store.close());
+  assert.ok((await store.leader(0))?.coordinator);
+  // It knows the columns of its day.
+  await sql(leader, "update leadership set term = term + 1, holder = 'old', address = 'old:1'");
+  assert.equal((await store.leader(0))?.coordinator, null);
+  const refused = () => replica.client.call("listAgents", {}).then(() => false, isNotLeading);
+  await until(refused, "the replica to see it");
+});
+
+test("a WebSocket's token stays here, its other protocols and its address go on", async (t) => {
+  const { replica, recorder } = await pair(t);
+  const url = `${replica.url.replace(/^http/, "ws")}/api/v1/events`;
+  const socket = new WebSocket(url, [EVENTS_SUBPROTOCOL, `${BEARER_SUBPROTOCOL_PREFIX}${replica.token}`]);
+  socket.on("open", () => socket.send(JSON.stringify({ type: "subscribe" })));
+  const first = await new Promise((resolve) => socket.once("message", (data) => resolve(JSON.parse(String(data)))));
+  assert.equal((first as { type: string }).type, "subscribed");
+  assert.equal(socket.protocol, EVENTS_SUBPROTOCOL);
+  const sent = recorder.requests.at(-1);
+  assert.equal(sent?.headers["sec-websocket-protocol"], EVENTS_SUBPROTOCOL);
+  assert.doesNotMatch(JSON.stringify(sent?.headers), /aop_/);
+  socket.terminate();
+  const unproven = new WebSocket(url, [EVENTS_SUBPROTOCOL]);
+  const status = await new Promise((resolve) =>
+    unproven.once("unexpected-response", (_request, response) => resolve(response.statusCode)),
+  );
+  assert.equal(status, 401);
+  assert.equal(recorder.requests.at(-1), sent);
+});
+
 test("agents at either coordinator, and tasks that end anew after a retry are seen at both", async (t) => {
   const { leader, replica } = await pair(t);
   let exitCode = 1;
@@ -270,6 +307,15 @@ test("a large body is refused before it is sent on, a slow one is streamed", asy
   assert.equal((await fetch(`${replica.url}/api/v1/experiments`, request)).status, 201);
   assert.equal(recorder.requests[0]?.headers["transfer-encoding"], "chunked");
 });
+
+async function sql(at: TestCoordinator, text: string) {
+  const connection = await openConnection(parseDatabaseUrl(at.databaseUrl), { name: "test" });
+  try {
+    return await connection.query(text, 5_000);
+  } finally {
+    await connection.end();
+  }
+}
 
 function bearer({ token }: TestCoordinator): { authorization: string } {
   return { authorization: `Bearer ${token}` };
