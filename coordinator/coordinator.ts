@@ -1,6 +1,6 @@
 /**
- * One coordinator in this process: store, dispatcher, domain and API put together. It listens before it leads; while it
- * waits for leadership it answers health and history and refuses the rest with `not_leading`.
+ * One coordinator in this process: store, dispatcher, domain and API put together. It listens before it leads; while
+ * another one leads it answers health and history itself and forwards the rest there.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../db/migrate.ts";
@@ -8,6 +8,7 @@ import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
 import { type AgentId, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
+import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
@@ -18,11 +19,18 @@ import { createEventHub } from "./domain/event/hub.ts";
 import { recordOfView } from "./domain/experiment/record.ts";
 import { snapshotOf } from "./domain/experiment/snapshot.ts";
 import { createWorkFigures } from "./domain/figures.ts";
+import { createIdentity } from "./domain/forward/identity.ts";
+import { createLeaderWatch } from "./domain/forward/leader.ts";
+import { Peers } from "./domain/forward/peers.ts";
+import { createStatementReader, StatementWriter } from "./domain/forward/statement.ts";
 import type { CoordinatorSettings } from "./settings.ts";
 import { createStore } from "./store/store.ts";
 
 export interface CoordinatorOptions {
-  settings: Pick<CoordinatorSettings, "bind" | "port" | "sessionTtlMs" | "infrastructureRetries" | "bodyBytesMax">;
+  settings: Pick<
+    CoordinatorSettings,
+    "bind" | "port" | "internalAddress" | "sessionTtlMs" | "infrastructureRetries" | "bodyBytesMax"
+  >;
   databaseUrl: string;
   /** The operator's; only its hash is kept. */
   token: string;
@@ -53,11 +61,14 @@ const DATABASE_POLL_MS = 500;
 /** Rejects when the database refuses (its sentence), or the address is taken. */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { settings, log } = options;
+  const reachedAt = parseInternalAddress(settings.internalAddress);
   await migrateWhenUp(options);
   const store = createStore(options.databaseUrl, { log });
   const stored = store.history(SHARD);
+  const identity = createIdentity();
+  const listening = Promise.withResolvers<string>();
   const dispatcher = createDispatcher({
-    leadership: store.leadership(SHARD, ""),
+    leadership: store.leadership(SHARD, listening.promise, identity),
     clock: systemClock,
     random: Math.random,
     log,
@@ -80,11 +91,31 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     },
   });
   const work = createWorkFigures(dispatcher);
+  const { coordinators } = store;
+  const peers = new Peers(identity, coordinators.known);
+  const watch = createLeaderWatch({
+    dispatcher,
+    identity,
+    leader: () => store.leader(SHARD),
+    announce: () => coordinators.announce(identity),
+    log,
+  });
   const api = createApiServer({
     sources,
     sessions: createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) }),
     hub,
     work,
+    forward: {
+      watch,
+      reader: createStatementReader({
+        term: () => {
+          const { leading, term } = dispatcher.leadership();
+          return leading ? term : undefined;
+        },
+        secretFrom: (sender, term) => peers.secretFrom(sender, term),
+      }),
+      writer: new StatementWriter(identity.id),
+    },
     pingDatabase: store.ping,
     tokenHash: tokenHash(options.token),
     bodyBytesMax: settings.bodyBytesMax,
@@ -97,11 +128,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     hub.close();
     work.stop();
     await api.close();
+    watch.close();
     await store.close();
   };
   try {
-    const url = await api.listen({ host: settings.bind, port: settings.port });
-    log.info("listening", { url });
+    const bound = await api.listen({ host: settings.bind, port: settings.port });
+    const url = localUrl(bound);
+    const internal = internalAddress(reachedAt, bound);
+    listening.resolve(internal);
+    log.info("listening", { url, internal_address: internal });
     return {
       url,
       leading,

@@ -1,7 +1,7 @@
 /**
  * The coordinator's program: `up`, `server`, `daemon`, `both`. It reads settings, starts, waits for a signal, hands over
- * and leaves; a second signal does not wait. Until requests are forwarded between coordinators all three of the guide's
- * commands do the same: serve the API and wait for leadership.
+ * and leaves; a second signal does not wait. The guide's three commands do the same: serve the API and campaign for
+ * leadership. Any of several may lead, and whichever is asked answers.
  */
 import { readFileSync } from "node:fs";
 import { AiravataError, errorLine } from "../shared/error/error.ts";

@@ -34,6 +34,13 @@ export const COORDINATOR_SETTINGS = {
     default: "127.0.0.1",
     doc: "Address to listen on; 0.0.0.0 or :: for all",
   },
+  internalAddress: {
+    flag: "--internal-address",
+    variable: "AIRAVATA_INTERNAL_ADDRESS",
+    type: "string",
+    default: undefined,
+    doc: "Where other coordinators on the same database reach this one, HOST or HOST:PORT; what --bind and --port say when not set",
+  },
   dataDir: {
     flag: "--data-dir",
     variable: "AIRAVATA_DATA_DIR",

@@ -79,6 +79,8 @@ create table leadership (
   address text not null default ''::text,
   journal_pids integer[] not null default '{}'::integer[],
   taken_at timestamp with time zone,
+  coordinator text not null default ''::text,
+  coordinator_term bigint not null default 0,
   constraint leadership_term_check CHECK ((term >= 0)),
   constraint leadership_timeline_check CHECK ((timeline > 0)),
   constraint leadership_pkey PRIMARY KEY (shard)
@@ -252,6 +254,15 @@ create table checkpoint_chunk (
   data bytea not null,
   constraint checkpoint_chunk_pkey PRIMARY KEY (shard, experiment, template, chunk, seq)
 ) partition by RANGE (experiment);
+
+create table coordinator (
+  coordinator text not null,
+  public_key bytea not null,
+  seen_at timestamp with time zone not null default clock_timestamp(),
+  constraint coordinator_coordinator_check CHECK ((coordinator ~ '^[0-9a-f]{32}$'::text)),
+  constraint coordinator_public_key_check CHECK (((octet_length(public_key) >= 32) AND (octet_length(public_key) <= 100))),
+  constraint coordinator_pkey PRIMARY KEY (coordinator)
+);
 
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE INDEX attempt_end_by_task ON public.attempt_end USING btree (shard, experiment, template, index_low, index_high);
@@ -525,6 +536,8 @@ comment on column attempt_end.outcomes is 'Codes of shared/model/attempt.ts, as 
 comment on column attempt_end.tails is 'Last error output by place in `indexes`, from 0.';
 comment on table checkpoint is 'Written last in its transaction: rows of the two tables below count from here on.';
 comment on table checkpoint_chunk is 'Up to 4,096 tasks, folded. The newest two of each chunk are kept.';
+comment on table coordinator is 'Processes that may forward requests to the dispatcher. One that was not seen for a day is removed.';
+comment on column coordinator.public_key is 'X25519, SPKI in DER; made anew at each start.';
 comment on column decision.completed is 'Only of `ended`: how its tasks ended, with failed and canceled.';
 comment on table enrolment_token is 'Good for one agent. Only the SHA-256 of the secret is kept.';
 comment on column experiment.state is 'Null while it is unfinished: then the dispatcher knows.';
@@ -532,6 +545,7 @@ comment on column experiment_source.header is 'The definition without its templa
 comment on column experiment_source.spec is 'The file as it was sent.';
 comment on column journal.deltas is 'Six numbers per experiment: experiment, leased, completed, failed, canceled, requeued.';
 comment on table leadership is 'Who dispatches. Changed only under the exclusive append lock, checked by every append under the shared one.';
+comment on column leadership.coordinator_term is 'The term that named the coordinator: an older program raises the term alone, and then nobody knows its key.';
 comment on column lease.position is 'Place of the record in its batch.';
 comment on table project is 'Owns experiments. Number 1 is where they go when nobody says otherwise.';
 comment on column template.definition is 'JSON; parameters are ranges and lists, decoded from the index.';
@@ -547,4 +561,5 @@ insert into schema_migration (version, name, breaking, program) values (1, 'acco
 insert into schema_migration (version, name, breaking, program) values (2, 'journal', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (3, 'append', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (4, 'attempt_view', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (5, 'coordinators', false, 'db/schema.sql');
 commit;

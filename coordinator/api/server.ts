@@ -14,6 +14,11 @@ import type { AgentSessions } from "../domain/agent/session.ts";
 import type { EventHub } from "../domain/event/hub.ts";
 import type { Sources } from "../domain/experiment/find.ts";
 import type { WorkFigures } from "../domain/figures.ts";
+import type { LeaderWatch } from "../domain/forward/leader.ts";
+import type { StatementReader, StatementWriter } from "../domain/forward/statement.ts";
+import { Forwarder } from "./forward/forwarder.ts";
+import { NOT_LEADING_HEADER } from "./forward/headers.ts";
+import { SERVED } from "./forward/served.ts";
 import { answerAbsent } from "./http/absent.ts";
 import { createGate } from "./http/access.ts";
 import { agentHandlers } from "./http/agents.ts";
@@ -32,6 +37,8 @@ export interface ApiOptions {
   sessions: AgentSessions;
   hub: EventHub;
   work: WorkFigures;
+  /** How it speaks with the other coordinators. */
+  forward: { watch: LeaderWatch; reader: StatementReader; writer: StatementWriter };
   pingDatabase(): Promise<number>;
   /** SHA-256 of the operator's token. */
   tokenHash: Buffer;
@@ -41,8 +48,8 @@ export interface ApiOptions {
 }
 
 export interface ApiServer {
-  /** Resolves with the URL that a client on this machine uses. Throws `address_refused`. */
-  listen(address: { host: string; port: number }): Promise<string>;
+  /** Resolves with where it listens. Throws `address_refused`. */
+  listen(address: { host: string; port: number }): Promise<AddressInfo>;
   /** Whether a client (agents are none) is being served, and when the last one was; monotonic ms. */
   activity(): { clients: number; lastMono: number };
   /** Ends all connections; resolves when the last one is gone. */
@@ -71,8 +78,13 @@ export function createApiServer(options: ApiOptions): ApiServer {
   const gate = createGate(options.tokenHash);
   const metrics = createMetrics({
     work: options.work,
-    gauges: () => ({ agent_sessions: agents.sessions(), watchers: options.hub.watchers() }),
+    gauges: () => ({
+      agent_sessions: agents.sessions(),
+      watchers: options.hub.watchers(),
+      ...forwarder.figures(),
+    }),
   });
+  const forwarder = new Forwarder({ ...options.forward, log, bodyBytesMax: options.bodyBytesMax });
   const activity = { clients: 0, lastMono: performance.now() };
 
   const server = fastify({
@@ -89,26 +101,49 @@ export function createApiServer(options: ApiOptions): ApiServer {
   parseBodies(server);
   server.addHook("onRequest", async (request, reply) => {
     reply.headers(HEADERS).header("x-request-id", request.id);
-    request.caller = gate.admit(request.routeOptions.config.access ?? "token", request.raw);
+    const stated = await forwarder.stated(request.raw).catch((error: unknown) => {
+      if (isNotLeading(error)) reply.header(NOT_LEADING_HEADER, "true");
+      throw error;
+    });
+    if (stated) {
+      request.id = stated.request;
+      reply.header("x-request-id", request.id);
+    }
+    request.caller = gate.admit(request.routeOptions.config.access ?? "token", request.raw, stated);
   });
   countRequests(server, activity, metrics.countRequest);
+  // Before the body is touched, so that it can be streamed.
+  server.addHook("onRequest", async (request, reply) => {
+    const { routeId } = request.routeOptions.config;
+    const isForwarded = request.caller.stated !== undefined;
+    if (routeId === undefined || SERVED[routeId] !== "dispatcher" || isForwarded || !forwarder.isNeeded) return;
+    await forwarder.http(request, reply);
+  });
   server.setErrorHandler((error, _request, reply) => sendProblem(reply, error, log));
   server.setNotFoundHandler(answerAbsent);
 
-  registerRoutes(server, {
-    ...experimentHandlers(sources, agents.files),
-    ...taskHandlers(sources, agents.files),
-    ...agentHandlers(sources),
-    ...serviceHandlers({
-      dispatcher: sources.dispatcher,
-      pingDatabase: options.pingDatabase,
-      version,
-      startedAtMs: Date.now(),
-      metrics,
-    }),
-  });
+  registerRoutes(
+    server,
+    {
+      ...experimentHandlers(sources, agents.files),
+      ...taskHandlers(sources, agents.files),
+      ...agentHandlers(sources),
+      ...serviceHandlers({
+        dispatcher: sources.dispatcher,
+        pingDatabase: options.pingDatabase,
+        version,
+        startedAtMs: Date.now(),
+        metrics,
+      }),
+    },
+    async (refusal, request, reply) => {
+      const { routeId } = request.routeOptions.config;
+      const mayAsk = routeId !== undefined && SERVED[routeId] === "history" && request.caller.stated === undefined;
+      return mayAsk && isNotLeading(refusal) && forwarder.isNeeded && (await forwarder.http(request, reply));
+    },
+  );
   server.server.maxConnections = CONNECTIONS_MAX;
-  acceptUpgrades(server.server, { gate, agents, watchers });
+  acceptUpgrades(server.server, { gate, forwarder, agents, watchers });
 
   return {
     async listen({ host, port }) {
@@ -117,12 +152,13 @@ export function createApiServer(options: ApiOptions): ApiServer {
       } catch (cause) {
         throw addressRefusal(host, port, cause);
       }
-      return urlOf(server.server.address() as AddressInfo);
+      return server.server.address() as AddressInfo;
     },
     activity: () => ({ clients: activity.clients + options.hub.watchers(), lastMono: activity.lastMono }),
     async close() {
       agents.close();
       watchers.close();
+      forwarder.close();
       await server.close();
       metrics.close();
     },
@@ -150,6 +186,10 @@ function countRequests(
   });
 }
 
+function isNotLeading(error: unknown): boolean {
+  return error instanceof AiravataError && error.code === "not_leading";
+}
+
 function addressRefusal(host: string, port: number, cause: unknown): AiravataError {
   const code = (cause as NodeJS.ErrnoException).code;
   const why =
@@ -159,11 +199,4 @@ function addressRefusal(host: string, port: number, cause: unknown): AiravataErr
         ? "this user may not listen there; choose a --port above 1023"
         : "this machine has no such address; see --bind";
   return new AiravataError("address_refused", `${host}:${port} cannot be listened on: ${why}`, { cause });
-}
-
-function urlOf({ address, family, port }: AddressInfo): string {
-  // Who listens everywhere is reached on loopback from here.
-  const host =
-    address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "[::1]" : family === "IPv6" ? `[${address}]` : address;
-  return `http://${host}:${port}`;
 }

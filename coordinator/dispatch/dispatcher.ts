@@ -45,10 +45,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     for (const watcher of leadershipWatchers) watcher(leadership());
   };
 
+  // Past its deadline another one may lead already: what a process that was paused remembers is no answer any more.
+  const inTime = (): Reigning | null =>
+    reigning !== null && options.clock.mono() < reigning.core.leadUntilMono ? reigning : null;
+
   const leadership = (): Leadership => {
     const core = reigning?.core;
     return {
-      leading: reigning !== null,
+      leading: inTime() !== null,
       term: core?.config.term ?? 0,
       timeline: core?.config.timeline ?? 0,
       seq: core?.ledger.seq ?? 0,
@@ -72,6 +76,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const ledger = ledgerFrom(loaded);
     // Loading may have taken longer than the deadline; renew before anyone is welcomed.
     const untilMono = await reign.renew();
+    // Who stopped meanwhile found no reign to end.
+    if (stopping.signal.aborted) return "this coordinator is stopping";
     const { shard, term, timeline } = reign;
     const { random, infrastructureRetries } = options;
     const timing = sessionTiming(options.ttlMs);
@@ -114,8 +120,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const running = run();
 
   const lead = (): Reigning => {
-    if (reigning === null) throw notLeading(detail);
-    return reigning;
+    const reign = inTime();
+    if (reign === null) throw notLeading(reigning === null ? detail : "its lease has run out");
+    return reign;
   };
 
   return {
@@ -132,18 +139,28 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       return { affected: reply.affected };
     },
     attach: (hello, peer) => {
-      if (reigning === null) return refuseSession(peer, detail);
-      return attachSession(reigning, hello, peer);
+      const reign = inTime();
+      if (reign === null) return refuseSession(peer, detail);
+      return attachSession(reign, hello, peer);
     },
     drain: (agent, reason) => lead().handle({ type: "drain", agent, reason }),
     experiment: (id) => {
-      if (reigning === null) return undefined;
-      const experiment = reigning.core.ledger.experiments.get(id);
-      return experiment && experimentView(reigning.core, experiment);
+      const reign = inTime();
+      const experiment = reign?.core.ledger.experiments.get(id);
+      return reign !== null && experiment ? experimentView(reign.core, experiment) : undefined;
     },
-    tasks: (id, template, from, to) => (reigning ? taskViews(reigning.core, id, template, from, to) : []),
-    explain: (id, template, index) => (reigning ? explainTask(reigning.core, id, template, index, reigning.now()) : []),
-    agents: () => (reigning ? agentViews(reigning.core, reigning.now()) : []),
+    tasks: (id, template, from, to) => {
+      const reign = inTime();
+      return reign ? taskViews(reign.core, id, template, from, to) : [];
+    },
+    explain: (id, template, index) => {
+      const reign = inTime();
+      return reign ? explainTask(reign.core, id, template, index, reign.now()) : [];
+    },
+    agents: () => {
+      const reign = inTime();
+      return reign ? agentViews(reign.core, reign.now()) : [];
+    },
     figures: () => (reigning ? coreFigures(reigning.core) : {}),
     subscribe: (listener) => listen(watchers, listener),
     onLeadership: (listener) => listen(leadershipWatchers, listener),

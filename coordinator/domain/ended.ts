@@ -12,10 +12,11 @@ import type { History } from "./history.ts";
 
 /** At 7 bytes a task even four of the largest experiments are below 300 MB; usual ones are kilobytes. */
 const KEPT_MAX = 4;
-/** An ended experiment changes only by a retry, and then the dispatcher has it again. */
 const KEPT_MS = 30_000;
 
 interface Kept {
+  /** Of its end. Another coordinator may have let it be retried, and it ended anew. */
+  seq: number;
   ledger: Promise<ExperimentLedger | undefined>;
   untilMono: number;
 }
@@ -23,12 +24,14 @@ interface Kept {
 export function withEndedTasks(stored: StoredHistory, monoMs: () => number = () => performance.now()): History {
   const kept = new Map<ExperimentId, Kept>();
 
-  const load = (id: ExperimentId): Promise<ExperimentLedger | undefined> => {
+  const load = async (id: ExperimentId): Promise<ExperimentLedger | undefined> => {
+    const seq = (await stored.experiment(id))?.end?.seq;
     const known = kept.get(id);
-    if (known && known.untilMono > monoMs()) return known.ledger;
+    if (known && known.seq === seq && known.untilMono > monoMs()) return known.ledger;
     const ledger = stored.load(id).then((loaded) => (loaded ? experimentFromHistory(loaded, id) : undefined));
     kept.delete(id);
-    kept.set(id, { ledger, untilMono: monoMs() + KEPT_MS });
+    if (seq === undefined) return ledger;
+    kept.set(id, { seq, ledger, untilMono: monoMs() + KEPT_MS });
     if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value as ExperimentId);
     // A failure is not remembered.
     ledger.catch(() => kept.delete(id));

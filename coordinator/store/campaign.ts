@@ -7,6 +7,7 @@
 import type { DatabaseAddress } from "../../db/address.ts";
 import type { Connection } from "../../db/connection.ts";
 import { LEADERSHIP_LEASE_MS } from "../../shared/model/constants.ts";
+import { announceWinner, type CoordinatorIdentity } from "./coordinators.ts";
 import { APPEND_LOCK, LIFE_LOCK, openJournal } from "./sessions.ts";
 
 export interface Candidate {
@@ -16,6 +17,8 @@ export interface Candidate {
   holder: string;
   /** Where other coordinators reach it. */
   internalAddress: string;
+  /** What they know it by; without one nothing can be forwarded to it. */
+  identity?: CoordinatorIdentity;
   mono: () => number;
 }
 
@@ -127,7 +130,7 @@ async function terminateHolders(journal: Connection, lock: number, shard: number
 }
 
 async function raiseTerm(journal: Connection, candidate: Candidate): Promise<Won> {
-  const { shard, holder, internalAddress, mono } = candidate;
+  const { shard, holder, internalAddress, identity, mono } = candidate;
   for (;;) {
     await journal.query("begin", STATEMENT_TIMEOUT_MS);
     if (!(await lockWithin(journal, `pg_advisory_xact_lock(${APPEND_LOCK}, ${shard})`, APPEND_LOCK_PATIENCE_MS))) {
@@ -137,12 +140,13 @@ async function raiseTerm(journal: Connection, candidate: Candidate): Promise<Won
     }
     const [row] = await journal.rows<{ term: number; timeline: number }>(
       `update leadership set term = term + 1, holder = $2, address = $3, journal_pids = array[pg_backend_pid()],
-         taken_at = clock_timestamp()
+         taken_at = clock_timestamp(), coordinator = $4, coordinator_term = term + 1
        where shard = $1 returning term, timeline`,
-      [shard, holder, internalAddress],
+      [shard, holder, internalAddress, identity?.id ?? ""],
       STATEMENT_TIMEOUT_MS,
     );
     if (!row) throw new Error(`shard ${shard} has no leadership row`);
+    if (identity) await announceWinner(journal, identity, STATEMENT_TIMEOUT_MS);
     const wonAtMono = mono();
     await journal.query(
       {

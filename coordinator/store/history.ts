@@ -37,6 +37,7 @@ interface ExperimentRow {
   tasks: number;
   state: "COMPLETED" | "FAILED" | "CANCELED" | null;
   ended_at: Date | null;
+  ended_seq: number | null;
   completed: number | null;
   failed: number | null;
   canceled: number | null;
@@ -49,7 +50,7 @@ async function selectExperiments(
   limit: number,
 ): Promise<StoredExperiment[]> {
   const rows = await pool.rows<ExperimentRow>(
-    `select x.experiment, x.name, p.name as project, x.priority, x.submitted_at, x.tasks, x.state, x.ended_at,
+    `select x.experiment, x.name, p.name as project, x.priority, x.submitted_at, x.tasks, x.state, x.ended_at, x.ended_seq,
        x.completed, x.failed, x.canceled
      from experiment x join project p on p.project = x.project
      where ${where} order by x.experiment desc limit ${limit}`,
@@ -59,11 +60,18 @@ async function selectExperiments(
 }
 
 function storedOf(row: ExperimentRow): StoredExperiment {
-  const { experiment, name, project, priority, tasks, state, ended_at, completed, failed, canceled } = row;
+  const { experiment, name, project, priority, tasks, state, ended_at, ended_seq, completed, failed, canceled } = row;
   const end =
-    state === null || ended_at === null
+    state === null || ended_at === null || ended_seq === null
       ? null
-      : { state, atMs: ended_at.getTime(), completed: completed ?? 0, failed: failed ?? 0, canceled: canceled ?? 0 };
+      : {
+          state,
+          atMs: ended_at.getTime(),
+          seq: ended_seq,
+          completed: completed ?? 0,
+          failed: failed ?? 0,
+          canceled: canceled ?? 0,
+        };
   return { experiment, name, project, priority, submittedAtMs: row.submitted_at.getTime(), tasks, end };
 }
 

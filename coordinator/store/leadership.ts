@@ -8,13 +8,17 @@ import { PostgresReign } from "./reign.ts";
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 2_000;
 
-export function createLeadership(candidate: Candidate, log: Logger): LeadershipPort {
+/** Its address may be known only once this process listens; until then it does not campaign. */
+type FutureCandidate = Omit<Candidate, "internalAddress"> & { internalAddress: string | Promise<string> };
+
+export function createLeadership(candidate: FutureCandidate, log: Logger): LeadershipPort {
   return {
     async campaign(signal: AbortSignal): Promise<Reign> {
+      const named = { ...candidate, internalAddress: await unlessAborted(candidate.internalAddress, signal) };
       for (let tries = 0; ; tries++) {
         signal.throwIfAborted();
         try {
-          const won = await winTerm(candidate, signal);
+          const won = await winTerm(named, signal);
           log.info("leadership won", { shard: candidate.shard, term: won.term, timeline: won.timeline });
           return new PostgresReign(won, { ...candidate, log });
         } catch (error) {
@@ -25,6 +29,17 @@ export function createLeadership(candidate: Candidate, log: Logger): LeadershipP
       }
     },
   };
+}
+
+function unlessAborted<T>(value: T | Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    Promise.resolve(value)
+      .finally(() => signal.removeEventListener("abort", abort))
+      .then(resolve, reject);
+  });
 }
 
 /** Ends early, without a word, when the signal aborts. */

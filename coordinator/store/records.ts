@@ -19,6 +19,8 @@ export interface StoredExperiment {
   end: {
     state: "COMPLETED" | "FAILED" | "CANCELED";
     atMs: number;
+    /** Of the batch that ended it; another one after a retry. */
+    seq: number;
     completed: number;
     failed: number;
     canceled: number;

@@ -9,6 +9,7 @@ import { type Logger, silentLogger } from "../../shared/log/log.ts";
 import { type Clock, systemClock } from "../../shared/time/clock.ts";
 import type { LeadershipPort } from "../dispatch/ports.ts";
 import { type AgentStore, createAgentStore } from "./agents.ts";
+import { type CoordinatorIdentity, type CoordinatorStore, createCoordinatorStore } from "./coordinators.ts";
 import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
 import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
@@ -21,16 +22,19 @@ export interface Leader {
   holder: string;
   /** Where it takes what other coordinators forward. */
   address: string;
+  /** What it is known by; null when an older program leads, to which nothing can be forwarded. */
+  coordinator: CoordinatorIdentity | null;
   /** False when its row has run out: nobody leads, or somebody is about to. */
   live: boolean;
 }
 
 export interface Store {
-  /** `address`: where other coordinators reach this one while it leads. */
-  leadership(shard: number, address: string): LeadershipPort;
+  /** `address`: where other coordinators reach this one while it leads; it campaigns once that is known. */
+  leadership(shard: number, address: string | Promise<string>, identity?: CoordinatorIdentity): LeadershipPort;
   history(shard: number): StoredHistory;
   agents: AgentStore;
   enrolment: EnrolmentStore;
+  coordinators: CoordinatorStore;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -59,20 +63,26 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     types: STORE_TYPES,
   });
   return {
-    leadership: (shard, internalAddress) => {
+    leadership: (shard, internalAddress, identity) => {
       const holder = `${hostname()} ${process.pid}`;
-      return createLeadership({ address: database, shard, holder, internalAddress, mono: clock.mono }, log);
+      return createLeadership({ address: database, shard, holder, internalAddress, identity, mono: clock.mono }, log);
     },
     history: (shard) => createHistory(pool, shard),
     agents: createAgentStore(pool),
     enrolment: createEnrolmentStore(pool),
+    coordinators: createCoordinatorStore(pool),
     leader: async (shard) => {
-      const [row] = await pool.rows<Leader & { term: number }>(
-        `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live
-         from leadership l join leadership_renewal r using (shard) where shard = $1 and l.term > 0`,
+      const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
+        `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,
+           c.coordinator as id, c.public_key
+         from leadership l join leadership_renewal r using (shard)
+           left join coordinator c on c.coordinator = l.coordinator and l.coordinator_term = l.term
+         where shard = $1 and l.term > 0`,
         [shard],
       );
-      return row;
+      if (!row) return undefined;
+      const { id, public_key: publicKey, ...rest } = row;
+      return { ...rest, coordinator: id !== null && publicKey !== null ? { id, publicKey } : null };
     },
     ping: async () => {
       const sent = clock.mono();

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Timestamp } from "./page.ts";
 
 export const Health = z
-  .object({ status: z.literal("ok"), version: z.string(), started_at: Timestamp })
+  .object({ status: z.literal("ok"), version: z.string(), started_at: Timestamp, leading: z.boolean() })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;
 

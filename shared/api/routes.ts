@@ -294,7 +294,7 @@ export const routes = {
   health: {
     method: "GET",
     path: `${API_PREFIX}/health`,
-    summary: "The process answers",
+    summary: "The process answers; `leading` says whether it is the one that decides",
     tag: "service",
     access: "open",
     answers: { 200: json("Alive", health.Health) },
@@ -310,7 +310,7 @@ export const routes = {
   healthReady: {
     method: "GET",
     path: `${API_PREFIX}/health/ready`,
-    summary: "This process leads and takes work",
+    summary: "This process takes work: it leads, or it reaches the coordinator that does, whose answer this is",
     tag: "service",
     access: "open",
     answers: { 200: json("It does", health.HealthReady) },

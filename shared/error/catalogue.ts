@@ -38,6 +38,7 @@ export const CATALOGUE = {
   experiment_state_conflict: { status: 409, retryable: false },
   file_changed: { status: 503, retryable: true },
   file_unreadable: { status: 400, retryable: false },
+  forward_refused: { status: 403, retryable: false },
   frame_invalid: { status: 400, retryable: false },
   frame_too_large: { status: 422, retryable: false },
   hello_refused: { status: 403, retryable: false },

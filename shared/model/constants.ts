@@ -151,6 +151,8 @@ export const WATCHERS_MAX = 1_000;
 export const WATCHER_PING_MS = 30_000;
 /** Connections in all: ten thousand agents, the watchers, and as many clients again. */
 export const CONNECTIONS_MAX = 20_000;
+/** Requests that one coordinator forwards at once; a followed log is one for as long as it lasts: as many as watchers, twice. */
+export const FORWARDED_REQUESTS_MAX = 2_000;
 /** Tasks named by the events of the ring: 16 B each, so 8 MB. */
 export const EVENT_RING_TASKS_MAX = 500_000;
 /** Progress is told to a watcher at most this often. */

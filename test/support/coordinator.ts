@@ -24,11 +24,23 @@ export interface TestCoordinatorOptions {
   sessionTtlMs?: number;
   infrastructureRetries?: number;
   bodyBytesMax?: number;
+  internalAddress?: string;
+  token?: string;
   log?: Logger;
   /** On the same database, so it waits for leadership. */
   beside?: TestCoordinator;
   /** False: does not wait for leadership. */
   leading?: boolean;
+}
+
+let isThroughReplicas = false;
+
+/**
+ * From now on each test speaks with a second coordinator that does not lead, in front of the first: what it is answered
+ * must be the same.
+ */
+export function throughReplicas(): void {
+  isThroughReplicas = true;
 }
 
 const TEST_TOKEN = "aop_for-tests-only-0123456789";
@@ -38,41 +50,45 @@ export async function startTestCoordinator(
   t: TestContext,
   options: TestCoordinatorOptions = {},
 ): Promise<TestCoordinator> {
-  const { beside } = options;
+  const { beside, token = TEST_TOKEN } = options;
   const { url: databaseUrl, defer } = beside
     ? { url: beside.databaseUrl, defer: beside.defer }
     : await freshDatabase(t);
-  const start = async (port: number): Promise<Coordinator> => {
+  const start = async (port: number, leads = options.leading !== false): Promise<Coordinator> => {
     const coordinator = await startCoordinator({
       settings: {
         bind: "127.0.0.1",
         port,
+        internalAddress: options.internalAddress,
         sessionTtlMs: options.sessionTtlMs ?? SESSION_TTL_MS,
         infrastructureRetries: options.infrastructureRetries ?? 10,
         bodyBytesMax: options.bodyBytesMax ?? 8 * 1024 * 1024,
       },
       databaseUrl,
-      token: TEST_TOKEN,
+      token,
       version: "0.0.0-test",
       log: options.log ?? silentLogger,
     });
-    if (options.leading !== false) await coordinator.leading;
+    if (leads) await coordinator.leading;
     return coordinator;
   };
   const running: TestCoordinator = {
     coordinator: await start(0),
-    token: TEST_TOKEN,
+    token,
     databaseUrl,
     defer,
     url: "",
     client: undefined as unknown as Client,
     async restart() {
       await running.coordinator.stop();
-      running.coordinator = await start(Number(new URL(running.url).port));
+      await replica?.leading;
+      running.coordinator = await start(Number(new URL(running.coordinator.url).port), replica === undefined);
     },
   };
-  running.url = running.coordinator.url;
-  running.client = createClient({ server: running.url, token: TEST_TOKEN });
+  const replica = isThroughReplicas && !beside ? await start(0, false) : undefined;
+  running.url = (replica ?? running.coordinator).url;
+  running.client = createClient({ server: running.url, token });
   defer(() => running.coordinator.stop());
+  if (replica) defer(() => replica.stop());
   return running;
 }

@@ -11,6 +11,7 @@ import { openConnection } from "../../db/connection.ts";
 import type { Agent } from "../../shared/api/agent.ts";
 import { type ApiError, type Client, createClient } from "../../shared/api/client.ts";
 import type { ExperimentDetail } from "../../shared/api/experiment.ts";
+import type { Health } from "../../shared/api/health.ts";
 import type { Attempt } from "../../shared/api/task.ts";
 import { PAGE_ITEMS_MAX } from "../../shared/model/constants.ts";
 import { AIRAVATA } from "./cli.ts";
@@ -126,7 +127,10 @@ export class FaultStack {
   }
 
   async leads(url = this.url): Promise<void> {
-    await until("the coordinator leads", async () => (await fetchQuietly(`${url}/api/v1/health/ready`))?.ok === true);
+    await until("the coordinator leads", async () => {
+      const health = await fetchQuietly(`${url}/api/v1/health`);
+      return health?.ok && ((await health.json()) as Health).leading;
+    });
   }
 
   async agentIs(state: string, name = "agent"): Promise<void> {

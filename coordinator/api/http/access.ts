@@ -9,10 +9,13 @@ import { BEARER_SUBPROTOCOL_PREFIX } from "../../../shared/api/event.ts";
 import type { Access } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
+import type { Statement } from "../../domain/forward/statement.ts";
 
 export interface Caller {
   /** The holder of the token; the system's own number for a caller of an open route. */
   actor: ActorId;
+  /** What the coordinator that forwarded the request stated about it; absent when the client itself is at the other end. */
+  stated?: Statement;
 }
 
 /** SHA-256 of a token: tokens are 256 random bits, so a plain hash is not worth guessing at. */
@@ -24,14 +27,21 @@ export function tokenHash(token: string): Buffer {
 const TOKEN_PARAMETERS = ["token", "access_token", "bearer", "authorization", "api_key"];
 
 export interface Gate {
-  /** Who calls. Throws `unauthorized` when the route is closed to them, `token_in_query` when the URL carries a token. */
-  admit(access: Access, request: IncomingMessage): Caller;
+  /**
+   * Who calls: what another coordinator has proven to state, or who holds the token. Throws `unauthorized` when the route
+   * is closed to them, `token_in_query` when the URL carries a token.
+   */
+  admit(access: Access, request: IncomingMessage, stated?: Statement): Caller;
 }
 
 export function createGate(operatorTokenHash: Buffer): Gate {
   return {
-    admit(access, request) {
+    admit(access, request, stated) {
       refuseTokenInQuery(request.url ?? "");
+      if (stated) {
+        if (access === "open" || stated.actor === OPERATOR_ACTOR) return { actor: stated.actor, stated };
+        throw new AiravataError("unauthorized", "the coordinator that forwarded this admitted nobody who may ask it");
+      }
       if (access === "open") return { actor: SYSTEM_ACTOR };
       const token = bearerOf(request);
       if (token !== undefined) {

@@ -1,7 +1,7 @@
 /**
  * Idempotency-Key for creations that are not in the journal: the answer is remembered in this process for a day. After a
- * restart the same key creates anew; what is created this way is harmless twice. (Experiments keep their keys in the
- * journal itself.)
+ * restart, or at another coordinator, the same key creates anew; what is created this way is harmless twice. (Experiments
+ * keep their keys in the journal itself.)
  */
 import { AiravataError } from "../../../shared/error/error.ts";
 

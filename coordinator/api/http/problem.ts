@@ -28,7 +28,12 @@ export function sendProblem(reply: FastifyReply, error: unknown, log: Logger): F
   const refusal = refusalOf(error);
   const hasGone = reply.raw.destroyed || reply.request.raw.socket.destroyed;
   if (refusal.code === "internal" && !hasGone) {
-    log.error("a request failed", { request_id: reply.request.id, url: reply.request.url.slice(0, 200), error });
+    log.error("a request failed", {
+      request_id: reply.request.id,
+      client: reply.request.caller?.stated?.client ?? reply.request.ip,
+      url: reply.request.url.slice(0, 200),
+      error,
+    });
   }
   const { problem, retryable } = problemOf(refusal, reply.request.id);
   if (retryable && problem.status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);

@@ -57,8 +57,14 @@ export function ok<T>(body: T, headers?: Record<string, string>): JsonAnswer<T> 
   return headers === undefined ? { status: 200, body } : { status: 200, body, headers };
 }
 
-/** Registers every route that is not a socket. */
-export function registerRoutes(server: FastifyInstance, handlers: Handlers<HttpRouteId>): void {
+/**
+ * Registers every route that is not a socket. `elsewhere` may answer in place of a handler that refused: true when it did.
+ */
+export function registerRoutes(
+  server: FastifyInstance,
+  handlers: Handlers<HttpRouteId>,
+  elsewhere: (refusal: unknown, request: FastifyRequest, reply: FastifyReply) => Promise<boolean>,
+): void {
   for (const [id, handler] of Object.entries(handlers) as [HttpRouteId, Handler<HttpRouteId>][]) {
     const route: Route = routes[id];
     const decode = decoderOf(route);
@@ -69,7 +75,13 @@ export function registerRoutes(server: FastifyInstance, handlers: Handlers<HttpR
       ...(route.access === "open" ? { bodyLimit: SMALL_BODY_BYTES_MAX } : {}),
       handler: async (request, reply) => {
         const call = decode(request, reply) as Call<HttpRouteId>;
-        const answer = await handler(call);
+        let answer: Awaited<ReturnType<typeof handler>>;
+        try {
+          answer = await handler(call);
+        } catch (error) {
+          if (await elsewhere(error, request, reply)) return reply;
+          throw error;
+        }
         if ("body" in answer) {
           return reply
             .code(answer.status)

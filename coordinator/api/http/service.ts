@@ -22,7 +22,10 @@ export function serviceHandlers(sources: ServiceSources): Handlers<ServiceRoutes
   let document: string | undefined;
   return {
     currentUser: async ({ caller }) => ok({ id: caller.actor, name: "operator", kind: "operator_token" }),
-    health: async () => ok({ status: "ok", version: sources.version, started_at: timestamp(sources.startedAtMs) }),
+    health: async () => {
+      const { leading } = sources.dispatcher.leadership();
+      return ok({ status: "ok", version: sources.version, started_at: timestamp(sources.startedAtMs), leading });
+    },
     healthDatabase: async () => ok({ status: "ok", latency_seconds: await checkDatabase(sources) }),
     healthReady: async () => {
       const { term, timeline, seq, detail } = checkReady(sources);

@@ -11,15 +11,21 @@ import { PROBLEM_CONTENT_TYPE } from "../../../shared/api/problem.ts";
 import { routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { FRAME_BYTES_MAX, SMALL_BODY_BYTES_MAX } from "../../../shared/model/constants.ts";
+import type { Forwarder } from "../forward/forwarder.ts";
+import { NOT_LEADING_HEADER } from "../forward/headers.ts";
 import { checkOrigin, type Gate } from "../http/access.ts";
 import { problemOf, refusalOf } from "../http/problem.ts";
 import type { AgentSockets } from "./agents.ts";
 import type { WatcherSockets } from "./watchers.ts";
 
-export function acceptUpgrades(
-  server: Server,
-  { gate, agents, watchers }: { gate: Gate; agents: AgentSockets; watchers: WatcherSockets },
-): void {
+interface UpgradeRooms {
+  gate: Gate;
+  forwarder: Forwarder;
+  agents: AgentSockets;
+  watchers: WatcherSockets;
+}
+
+export function acceptUpgrades(server: Server, { gate, forwarder, agents, watchers }: UpgradeRooms): void {
   const base = { noServer: true, perMessageDeflate: false, clientTracking: false } as const;
   const agentServer = new WebSocketServer({ ...base, maxPayload: FRAME_BYTES_MAX, handleProtocols: () => false });
   const watcherServer = new WebSocketServer({
@@ -28,36 +34,39 @@ export function acceptUpgrades(
     // Never the one that carries the token.
     handleProtocols: (offered) => (offered.has(EVENTS_SUBPROTOCOL) ? EVENTS_SUBPROTOCOL : false),
   });
-  const open = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+  const open = async (request: IncomingMessage, socket: Duplex, head: Buffer, id: string): Promise<void> => {
     const path = (request.url ?? "").split("?", 1)[0];
-    if (path === routes.agentSession.path) {
-      gate.admit(routes.agentSession.access, request);
-      checkOrigin(request);
+    const isAgent = path === routes.agentSession.path;
+    const stated = await forwarder.stated(request);
+    const caller = gate.admit(isAgent ? routes.agentSession.access : routes.events.access, request, stated);
+    checkOrigin(request);
+    if (!isAgent && path !== routes.events.path) {
+      throw new AiravataError("route_not_found", "there is no WebSocket here");
+    }
+    if (!stated && forwarder.isNeeded && (await forwarder.upgrade(request, { socket, head }, caller, id))) return;
+    if (socket.destroyed) return;
+    if (isAgent) {
       agents.admit();
       agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket));
-      return;
+    } else {
+      watchers.admit();
+      watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket));
     }
-    gate.admit(routes.events.access, request);
-    checkOrigin(request);
-    if (path !== routes.events.path) throw new AiravataError("route_not_found", "there is no WebSocket here");
-    watchers.admit();
-    watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket));
   };
   server.on("upgrade", (request, socket, head) => {
     // Until it is upgraded nobody else listens.
     const ignore = (): void => void socket.destroy();
     socket.on("error", ignore);
-    try {
-      open(request, socket, head);
-      socket.off("error", ignore);
-    } catch (error) {
-      refuse(socket, error);
-    }
+    const id = randomUUID();
+    open(request, socket, head, id).then(
+      () => socket.off("error", ignore),
+      (error: unknown) => refuse(socket, error, id),
+    );
   });
 }
 
-function refuse(socket: Duplex, error: unknown): void {
-  const { problem, retryable } = problemOf(refusalOf(error), randomUUID());
+function refuse(socket: Duplex, error: unknown, id: string): void {
+  const { problem, retryable } = problemOf(refusalOf(error), id);
   const body = JSON.stringify(problem);
   const head = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,
@@ -66,6 +75,8 @@ function refuse(socket: Duplex, error: unknown): void {
     "connection: close",
     ...(problem.status === 401 ? ["www-authenticate: Bearer"] : []),
     ...(retryable ? ["retry-after: 1"] : []),
+    // Nothing of an upgrade is done before it is answered.
+    ...(problem.code === "not_leading" ? [`${NOT_LEADING_HEADER}: true`] : []),
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }

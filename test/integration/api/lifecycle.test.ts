@@ -135,25 +135,6 @@ test("what a restart of the coordinator leaves: everything", async (t) => {
   assert.equal((await ended(at, id)).state, "COMPLETED");
 });
 
-test("a second coordinator waits for leadership, serves what has ended, and takes over", async (t) => {
-  const at = await startTestCoordinator(t);
-  const { id } = await at.client.call("submitExperiment", { body: { spec: SPEC } });
-  const over = await at.client.call("submitExperiment", { body: { spec: SPEC } });
-  await at.client.call("cancelExperiment", { params: { experiment: over.id } });
-  const second = await startTestCoordinator(t, { beside: at, leading: false });
-  const refused = (error: unknown): boolean =>
-    error instanceof ApiError && error.status === 503 && error.code === "not_leading" && error.retryAfterSeconds === 1;
-  await assert.rejects(second.client.call("healthReady", {}), refused);
-  await assert.rejects(second.client.call("getExperiment", { params: { experiment: id } }), refused);
-  await assert.rejects(second.client.call("submitExperiment", { body: { spec: SPEC } }), refused);
-  assert.equal((await second.client.call("getExperiment", { params: { experiment: over.id } })).state, "CANCELED");
-  const tasks = await second.client.call("listTasks", { params: { experiment: over.id } });
-  assert.deepEqual(new Set(tasks.items.map(({ state }) => state)), new Set(["CANCELED"]));
-  await at.coordinator.stop();
-  await second.coordinator.leading;
-  assert.equal((await second.client.call("getExperiment", { params: { experiment: id } })).tasks.queued, 5);
-});
-
 test("single tasks are canceled by name, and a cancel reaches the agent", async (t) => {
   const at = await startTestCoordinator(t);
   const peer = await connectAgent(at, await enrolTestAgent(at));

@@ -65,6 +65,17 @@ test("the gate", () => {
   assert.throws(() => gate.admit("open", request({ url: "/x?token=right" })), { code: "token_in_query" });
 });
 
+test("the gate believes what a coordinator states, and no more than it states", () => {
+  const gate = createGate(tokenHash("right"));
+  const stated = { actor: OPERATOR_ACTOR, client: "192.0.2.1", request: "r" };
+  assert.deepEqual(gate.admit("token", request({}), stated), { actor: OPERATOR_ACTOR, stated });
+  const nobody = { ...stated, actor: SYSTEM_ACTOR };
+  assert.deepEqual(gate.admit("open", request({}), nobody), { actor: SYSTEM_ACTOR, stated: nobody });
+  for (const access of ["token", "token_or_loopback"] as const) {
+    assert.throws(() => gate.admit(access, request({ remote: "127.0.0.1" }), nobody), { code: "unauthorized" });
+  }
+});
+
 test("origins: none, the same, and all others", () => {
   const host = "server:8080";
   checkOrigin(request({ headers: { host } }));

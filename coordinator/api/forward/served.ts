@@ -1,0 +1,45 @@
+/** Who answers which route while another coordinator leads. A route that does not stand here does not compile. */
+import type { RouteId } from "../../../shared/api/routes.ts";
+
+/**
+ * `here`: needs no dispatcher. `history`: answered here for what has ended, forwarded when that finds out that the
+ * dispatcher has to be asked. `dispatcher`: what only its memory or its agents' sockets know, and every decision.
+ */
+export type Served = "here" | "history" | "dispatcher";
+
+export const SERVED: Record<RouteId, Served> = {
+  submitExperiment: "dispatcher",
+  listExperiments: "history",
+  getExperiment: "history",
+  listTasks: "history",
+  cancelExperiment: "dispatcher",
+  pauseExperiment: "dispatcher",
+  resumeExperiment: "dispatcher",
+  retryExperiment: "dispatcher",
+  explainExperiment: "history",
+  experimentTimeline: "history",
+  listOutputs: "dispatcher",
+  readOutput: "dispatcher",
+  getTask: "history",
+  listAttempts: "history",
+  readLog: "dispatcher",
+  explainTask: "history",
+  cancelTask: "dispatcher",
+  listAgents: "dispatcher",
+  getAgent: "dispatcher",
+  drainAgent: "dispatcher",
+  createEnrolmentToken: "here",
+  listEnrolmentTokens: "here",
+  revokeEnrolmentToken: "here",
+  enrolAgent: "here",
+  agentSession: "dispatcher",
+  events: "dispatcher",
+  currentUser: "here",
+  health: "here",
+  healthDatabase: "here",
+  // Whoever reaches the dispatcher takes work as well as the dispatcher does.
+  healthReady: "dispatcher",
+  openapi: "here",
+  metrics: "here",
+  index: "here",
+};
