@@ -36,9 +36,9 @@ async function countsOnce(replicas: Replicas, id: number, tasks: number, ledger:
   const { stack } = replicas;
   assert.equal((await stack.ended(id)).state, "COMPLETED");
   assert.deepEqual(await stack.taskStates(id), { COMPLETED: tasks });
-  const { contradictions, cutShort, ends } = await judge(stack, id, tasks, ledger);
+  const { contradictions, inVain, ends } = await judge(stack, id, tasks, ledger);
   assert.deepEqual(contradictions, []);
-  assert.deepEqual(cutShort, {});
+  assert.deepEqual(inVain, {});
   assert.equal(ends["COMPLETED none"], tasks);
 }
 
