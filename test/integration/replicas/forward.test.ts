@@ -264,7 +264,7 @@ test("agents at either coordinator, and tasks that end anew after a retry are se
     const { items } = await at.client.call("listTasks", { params: { experiment: id } });
     return [...new Set(items.map((task) => task.state))];
   };
-  await until(async () => (await state(replica, id)) === "FAILED", "the end");
+  await ended(replica, id, "FAILED");
   assert.deepEqual(await taskStates(replica), ["FAILED"]);
   const agents = await replica.client.call("listAgents", {});
   assert.deepEqual(
@@ -273,7 +273,7 @@ test("agents at either coordinator, and tasks that end anew after a retry are se
   );
   exitCode = 0;
   await replica.client.call("retryExperiment", { params: { experiment: id } });
-  await until(async () => (await state(replica, id)) === "COMPLETED", "the end anew");
+  await ended(replica, id, "COMPLETED");
   assert.deepEqual(await taskStates(replica), ["COMPLETED"]);
   assert.deepEqual(await taskStates(leader), ["COMPLETED"]);
 });
@@ -307,6 +307,14 @@ test("a large body is refused before it is sent on, a slow one is streamed", asy
   assert.equal((await fetch(`${replica.url}/api/v1/experiments`, request)).status, 201);
   assert.equal(recorder.requests[0]?.headers["transfer-encoding"], "chunked");
 });
+
+/** Noted as ended, so that the history knows. */
+async function ended(at: TestCoordinator, experiment: number, as: string): Promise<void> {
+  await until(async () => {
+    const detail = await at.client.call("getExperiment", { params: { experiment } });
+    return detail.ended_at !== null && detail.state === as;
+  }, `the experiment to end as ${as}`);
+}
 
 async function sql(at: TestCoordinator, text: string) {
   const connection = await openConnection(parseDatabaseUrl(at.databaseUrl), { name: "test" });
