@@ -9,6 +9,7 @@ import type { Capacity } from "../../shared/model/requirement.ts";
 import type { ExperimentState, PhaseName, SessionState, TaskStateName } from "../../shared/model/states.ts";
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
 import type { Batch, DecisionKind, DecisionRecord } from "./batch.ts";
+import type { LoopFigures, QueueDepth } from "./loop.ts";
 
 export interface SubmitRequest {
   project: ProjectId;
@@ -149,6 +150,10 @@ export interface Dispatcher {
   agents(): AgentView[];
   /** Figures for /metrics. */
   figures(): Record<string, number>;
+  /** Of the loop itself, over all reigns of this process. */
+  loop(): LoopFigures;
+  /** Queued tasks by class, deepest first. */
+  queues(): QueueDepth[];
   /** Called for every committed batch of this reign; returns the function that stops it. */
   subscribe(listener: (committed: Committed) => void): () => void;
   /** Called when leadership begins or ends. */

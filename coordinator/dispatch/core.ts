@@ -144,6 +144,8 @@ export interface Core {
   /** Until then agents may go on with attempts that a former reign took for lost and allowed them to keep. */
   formerUntilMono: number;
   lastTickMono: number;
+  /** Of the step under way. */
+  nowMono: number;
   figures: Figures;
 }
 
@@ -180,6 +182,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     leadUntilMono,
     formerUntilMono: now.mono + graceAfterTakeoverMs(config),
     lastTickMono: now.mono,
+    nowMono: now.mono,
     figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
   };
   restoreFloor(core, now);

@@ -13,6 +13,7 @@ import { createCore, type Reply } from "./core.ts";
 import { explainTask } from "./explain.ts";
 import { experimentFromHistory, ledgerFrom } from "./ledger/snapshot.ts";
 import type { LoadedState } from "./load.ts";
+import { createLoopFigures, journalLagMs, queueDepths } from "./loop.ts";
 import { NO_MUTATIONS } from "./mutations.ts";
 import { Deposed, type LeadershipPort, type Reign } from "./ports.ts";
 import { Reigning } from "./reigning.ts";
@@ -38,6 +39,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const stopping = new AbortController();
   const watchers = new Set<(committed: Committed) => void>();
   const leadershipWatchers = new Set<(leadership: Leadership) => void>();
+  const figures = createLoopFigures();
   let reigning: Reigning | null = null;
   let detail = "waiting for leadership";
 
@@ -84,7 +86,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const config = { shard, term, timeline, timing, infrastructureRetries, random, mutations: NO_MUTATIONS };
     const now = { mono: options.clock.mono(), wall: options.clock.wall() };
     const core = createCore(config, ledger, untilMono, now);
-    reigning = new Reigning({ reign, core, clock: options.clock, log: options.log, committed: publish });
+    const { clock, log } = options;
+    const { checkpointSeq } = loaded;
+    reigning = new Reigning({ reign, core, clock, log, figures, checkpointSeq, committed: publish });
     detail = `leading since ${new Date(now.wall).toISOString()}`;
     options.log.info("leading", { term, seq: ledger.seq, loaded_ms: Math.round(options.clock.mono() - startedMono) });
     announce();
@@ -161,7 +165,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const reign = inTime();
       return reign ? agentViews(reign.core, reign.now()) : [];
     },
-    figures: () => (reigning ? coreFigures(reigning.core) : {}),
+    figures: () => {
+      if (!reigning) return {};
+      const journalLag = journalLagMs(reigning.core, options.clock.mono()) / 1_000;
+      const loop = { journal_lag_seconds: journalLag, checkpoint_lag_appends: reigning.checkpointLag() };
+      return { ...coreFigures(reigning.core), ...loop };
+    },
+    loop: () => figures,
+    queues: () => (reigning ? queueDepths(reigning.core) : []),
     subscribe: (listener) => listen(watchers, listener),
     onLeadership: (listener) => listen(leadershipWatchers, listener),
     stop: async () => {

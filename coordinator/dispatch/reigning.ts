@@ -17,6 +17,7 @@ import type { AgentPeer, Committed } from "./contract.ts";
 import type { Core, CoreEvent, Effect, Peer, Reply } from "./core.ts";
 import { evictEnded } from "./evict.ts";
 import { encodeCheckpoint, markDirty } from "./ledger/snapshot.ts";
+import { type LoopFigures, observeFlush } from "./loop.ts";
 import { Deposed, type Now, type Reign } from "./ports.ts";
 import { step } from "./step.ts";
 
@@ -32,6 +33,9 @@ export interface ReigningOptions {
   core: Core;
   clock: Clock;
   log: Logger;
+  figures: LoopFigures;
+  /** Of the checkpoint that was loaded. */
+  checkpointSeq: number;
   committed: (committed: Committed) => void;
 }
 
@@ -51,12 +55,15 @@ export class Reigning {
   private batchesSinceCheckpoint = 0;
   private checkpointing = false;
   private checkpointedMono: number;
+  /** Appends behind which everything is folded. */
+  private checkpointSeq: number;
   private lastTimer: Now;
 
   constructor(options: ReigningOptions) {
     this.options = options;
     this.core = options.core;
     this.checkpointedMono = options.clock.mono();
+    this.checkpointSeq = options.checkpointSeq;
     this.lastTimer = this.now();
     this.ended = new Promise((resolve) => {
       this.finish = resolve;
@@ -67,6 +74,11 @@ export class Reigning {
 
   now(): Now {
     return { mono: this.options.clock.mono(), wall: this.options.clock.wall() };
+  }
+
+  /** Appends that the next load must replay. */
+  checkpointLag(): number {
+    return this.core.ledger.seq - this.checkpointSeq;
   }
 
   /** Feeds the core; nothing happens once the reign is over. */
@@ -136,9 +148,15 @@ export class Reigning {
   }
 
   private append(batch: Batch): void {
+    const cut = this.core.inflight;
+    const { clock, figures } = this.options;
+    const appendedMono = clock.mono();
     this.appending = this.options.reign.append(batch);
     this.appending.then(
-      () => this.handle({ type: "committed", seq: batch.seq }),
+      () => {
+        if (cut) observeFlush(figures, cut, appendedMono, clock.mono());
+        this.handle({ type: "committed", seq: batch.seq });
+      },
       (error: unknown) => {
         if (this.over !== null) return;
         this.options.log.warn("an append was not confirmed; the state is loaded again", { seq: batch.seq, error });
@@ -197,6 +215,8 @@ export class Reigning {
     this.options.reign.checkpoint(checkpoint).then(
       () => {
         this.checkpointing = false;
+        this.checkpointSeq = checkpoint.seq;
+        this.options.figures.checkpointSeconds.observe((this.options.clock.mono() - this.checkpointedMono) / 1_000);
         if (this.over === null) evictEnded(this.core, this.options.clock.wall());
       },
       (error: unknown) => {

@@ -19,6 +19,7 @@ import { expireSessions, extendSessions, forgetUnheld, onHello } from "./session
 /** Changes `core` by one event. After a `resign` effect, or a thrown BrokenInvariant, the core must be thrown away. */
 export function step(core: Core, event: CoreEvent, now: Now): Effect[] {
   const effects: Effect[] = [];
+  core.nowMono = now.mono;
   if (event.type === "leadership") core.leadUntilMono = event.untilMono;
   if (now.mono >= core.leadUntilMono && !core.config.mutations.renewAfterDeadline) {
     return [{ type: "resign", reason: "leadership was not renewed before its own deadline" }];

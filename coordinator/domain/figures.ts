@@ -23,6 +23,9 @@ export interface WorkFigures {
   leading(): boolean;
   /** The dispatcher's own, by name. */
   dispatch(): Record<string, number>;
+  /** The loop's own, and what waits by class. */
+  loop: Dispatcher["loop"];
+  queues: Dispatcher["queues"];
   stop(): void;
 }
 
@@ -38,6 +41,8 @@ export function createWorkFigures(dispatcher: Dispatcher): WorkFigures {
     activeAgents: () => dispatcher.agents().filter(({ state }) => state === "READY" || state === "DRAINING").length,
     leading: () => dispatcher.leadership().leading,
     dispatch: () => dispatcher.figures(),
+    loop: dispatcher.loop,
+    queues: dispatcher.queues,
     stop: dispatcher.subscribe((committed) => count(tasks, committed)),
   };
 }

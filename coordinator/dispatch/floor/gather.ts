@@ -28,6 +28,8 @@ export interface Ack {
 }
 
 export interface Cut {
+  /** When its first decision was gathered. */
+  readonly openedMono: number;
   tasks: number;
   readonly submits: SubmitRecord[];
   readonly leases: LeaseRecord[];
@@ -47,8 +49,9 @@ export interface Cut {
   batch: Batch | null;
 }
 
-function emptyCut(): Cut {
+function emptyCut(openedMono: number): Cut {
   return {
+    openedMono,
     tasks: 0,
     submits: [],
     leases: [],
@@ -69,7 +72,7 @@ function emptyCut(): Cut {
 export function currentCut(core: Core): Cut {
   let cut = core.gathered[core.gathered.length - 1];
   if (!cut || cut.tasks >= JOURNAL_BATCH_TASKS_MAX) {
-    cut = emptyCut();
+    cut = emptyCut(core.nowMono);
     core.gathered.push(cut);
   }
   return cut;

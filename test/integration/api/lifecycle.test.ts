@@ -58,6 +58,10 @@ test("a sweep is submitted, run and read back", async (t) => {
   assert.match(metrics, /^scheduler_tasks_total\{state="completed"\} 5$/m);
   assert.match(metrics, /^scheduler_tasks_duration_seconds_count 5$/m);
   assert.match(metrics, /^scheduler_workers_active 1$/m);
+  assert.match(metrics, /^scheduler_lease_seconds_count 5$/m);
+  assert.match(metrics, /^scheduler_acknowledgement_seconds_count 5$/m);
+  assert.match(metrics, /^scheduler_dispatch_journal_lag_seconds 0$/m);
+  assert.match(metrics, /^nodejs_eventloop_lag_p99_seconds /m);
   assert.match(
     metrics,
     /^scheduler_api_requests_total\{method="POST",route="\/api\/v1\/experiments",status="201"\} 1$/m,
