@@ -3,7 +3,7 @@
  * for. Label values are escaped; a name is said once with its help and type.
  */
 
-export interface Distribution {
+interface Distribution {
   readonly bounds: readonly number[];
   /** Per bucket, not cumulative; one more than bounds. */
   readonly counts: Float64Array;
