@@ -4,16 +4,16 @@
  */
 import { Outcome } from "../../shared/model/attempt.ts";
 import type { Committed, Dispatcher } from "../dispatch/contract.ts";
+import { Histogram } from "../dispatch/loop.ts";
 
 /** Upper bounds in seconds: from a shell line to a week. */
-export const DURATION_BUCKETS_SECONDS = [0.01, 0.05, 0.25, 1, 5, 30, 60, 300, 1_800, 3_600, 14_400, 86_400, 604_800];
+const DURATION_SECONDS = [0.01, 0.05, 0.25, 1, 5, 30, 60, 300, 1_800, 3_600, 14_400, 86_400, 604_800];
 
 export interface TaskFigures {
   /** Tasks that ended for good, by state, since this process began to lead. */
   ended: { completed: number; failed: number; canceled: number };
-  /** Attempts that ran, per bucket of `DURATION_BUCKETS_SECONDS` (not cumulative), the last one above all bounds. */
-  durations: Float64Array;
-  durationSumSeconds: number;
+  /** Attempts that ran, by how long. */
+  durationSeconds: Histogram;
 }
 
 export interface WorkFigures {
@@ -33,8 +33,7 @@ export interface WorkFigures {
 export function createWorkFigures(dispatcher: Dispatcher): WorkFigures {
   const tasks: TaskFigures = {
     ended: { completed: 0, failed: 0, canceled: 0 },
-    durations: new Float64Array(DURATION_BUCKETS_SECONDS.length + 1),
-    durationSumSeconds: 0,
+    durationSeconds: new Histogram(DURATION_SECONDS),
   };
   return {
     tasks,
@@ -58,11 +57,7 @@ function count(figures: TaskFigures, { batch }: Committed): void {
     for (let i = 0; i < outcomes.length; i++) {
       const started = startedAtMs[i] ?? 0;
       if (started === 0 || outcomes[i] === Outcome.RELEASED || outcomes[i] === Outcome.LOST) continue;
-      const seconds = Math.max(0, ((endedAtMs[i] ?? started) - started) / 1000);
-      let bucket = 0;
-      while (bucket < DURATION_BUCKETS_SECONDS.length && seconds > DURATION_BUCKETS_SECONDS[bucket]!) bucket++;
-      figures.durations[bucket]! += 1;
-      figures.durationSumSeconds += seconds;
+      figures.durationSeconds.observe(Math.max(0, ((endedAtMs[i] ?? started) - started) / 1000));
     }
   }
 }

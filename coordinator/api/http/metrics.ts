@@ -1,7 +1,7 @@
 /** `/metrics` for Prometheus: the guide's four names, the dispatcher's own figures and those of the process. */
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import type { Capacity } from "../../../shared/model/requirement.ts";
-import { DURATION_BUCKETS_SECONDS, type WorkFigures } from "../../domain/figures.ts";
+import type { WorkFigures } from "../../domain/figures.ts";
 import { Exposition, type Labels } from "./exposition.ts";
 
 export interface Metrics {
@@ -49,12 +49,11 @@ function ownFigures({ work, gauges }: MetricSources): string {
 }
 
 function taskFigures(out: Exposition, work: WorkFigures): void {
-  const { ended, durations, durationSumSeconds } = work.tasks;
+  const { ended, durationSeconds } = work.tasks;
   const byState = Object.entries(ended).map(([state, value]): [Labels, number] => [{ state }, value]);
   const help = "Tasks that ended for good, by state, since this coordinator began to lead.";
   out.series("scheduler_tasks_total", "counter", help, byState);
-  const distribution = { bounds: DURATION_BUCKETS_SECONDS, counts: durations, sum: durationSumSeconds };
-  out.histogram("scheduler_tasks_duration_seconds", "How long attempts ran.", distribution);
+  out.histogram("scheduler_tasks_duration_seconds", "How long attempts ran.", durationSeconds);
   out.gauge("scheduler_workers_active", "Agents with a session.", work.activeAgents());
   out.gauge("scheduler_leading", "1 while this coordinator leads.", work.leading() ? 1 : 0);
 }
