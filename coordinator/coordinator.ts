@@ -11,6 +11,7 @@ import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
+import { startReconcilers } from "./background/reconcilers.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { createAgentSessions } from "./domain/agent/session.ts";
@@ -122,7 +123,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     version: options.version,
     log,
   });
+  const background = startReconcilers({ reconcilers: [], source: dispatcher, log });
   const stop = async (): Promise<void> => {
+    await background.stop();
     // Whoever waits for a commit is answered before the sockets go.
     await dispatcher.stop();
     hub.close();

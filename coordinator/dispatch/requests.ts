@@ -88,7 +88,8 @@ function refusal(experiment: ExperimentLedger, decision: DecisionRequest): strin
     case "pause":
       return running && !experiment.paused ? null : must("CREATED or EXECUTING", "paused");
     case "resume":
-      return experiment.paused ? null : must("PAUSED", "resumed");
+      // An ended one stays marked as paused; a decision about it could not be folded by who did not load it any more.
+      return running && experiment.paused ? null : must("PAUSED", "resumed");
     case "priority":
       return running ? null : must("unfinished", "given another priority");
     case "retry":

@@ -153,6 +153,17 @@ test("pause: no new leases, what runs goes on; resume: the rest", () => {
   assert.match(JSON.stringify(replies(stage)), /is EXECUTING but must be PAUSED to be resumed/);
 });
 
+test("a paused experiment that was canceled has ended: it is not resumed, for nobody may load it any more", () => {
+  const stage = new Stage();
+  const id = stage.submit(experiment([{ count: 2 }]));
+  stage.decide("pause", id);
+  stage.decide("cancel", id);
+  stage.settle();
+  assert.notEqual(stage.core.ledger.experiments.get(id)?.endedAtMs, null);
+  stage.decide("resume", id);
+  assert.match(JSON.stringify(replies(stage)), /is CANCELED but must be PAUSED to be resumed/);
+});
+
 test("a paused experiment does not stand in the way of another of its class", () => {
   const stage = new Stage();
   const first = stage.submit(experiment([{ count: 2 }], { priority: 9 }));
