@@ -6,12 +6,13 @@ import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { airavata } from "./cycle/airavata.ts";
 import { bare } from "./cycle/bare.ts";
-import type { Database } from "./cycle/database.ts";
 import { graphile } from "./cycle/graphile.ts";
 import { pgboss } from "./cycle/pgboss.ts";
-import { type Contender, cpuMsOfTree, type Round } from "./measure.ts";
 import { airavataProcesses } from "./process/airavata.ts";
 import { xargsShell, xargsTrue } from "./process/xargs.ts";
+import { type Contender, cpuMsOfTree, type Round } from "./report/measure.ts";
+import type { Database } from "./system/database.ts";
+import { exitOnSignals } from "./system/ending.ts";
 
 /** By name: how to make each. `tasks` is the size of one round. */
 const MAKERS = {
@@ -83,6 +84,7 @@ async function serve(): Promise<void> {
     postmaster: Number(postmaster),
     stop: refuse,
   };
+  exitOnSignals();
   // The parent is gone, or has seen this contender fail.
   process.once("disconnect", () => process.exit(1));
   const tell = (answer: Answer): void => void process.send?.(answer);

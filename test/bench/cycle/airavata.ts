@@ -3,10 +3,10 @@
  * the agents' WebSocket to an agent that ends at once whatever it gets. Adding and running at once.
  */
 import pg from "pg";
-import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../measure.ts";
-import { startServer } from "../server.ts";
-import type { Database } from "./database.ts";
-import { InstantAgent } from "./instant-agent.ts";
+import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../report/measure.ts";
+import { startServer } from "../system/coordinator.ts";
+import type { Database } from "../system/database.ts";
+import { InstantAgent } from "../system/instant-agent.ts";
 import { arraySpec, singlesSpec } from "./spec.ts";
 
 /** Tasks in one call of single tasks, as the peers' are added; calls under way at once. */

@@ -9,8 +9,8 @@ import { parseDatabaseUrl } from "../../../db/address.ts";
 import { silentLogger } from "../../../shared/log/log.ts";
 import type { ExperimentDefinition } from "../../../shared/model/definition.ts";
 import { type AgentId, DEFAULT_PROJECT, type ExperimentId, OPERATOR_ACTOR } from "../../../shared/model/ids.ts";
-import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../measure.ts";
-import type { Database } from "./database.ts";
+import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../report/measure.ts";
+import type { Database } from "../system/database.ts";
 import { arrayDefinition } from "./spec.ts";
 
 const BATCH = 1_000;

@@ -4,8 +4,8 @@
  */
 import { Logger, makeWorkerUtils, type Runner, run, type WorkerUtils } from "graphile-worker";
 import pg from "pg";
-import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../measure.ts";
-import type { Database } from "./database.ts";
+import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../report/measure.ts";
+import type { Database } from "../system/database.ts";
 
 const CALL = 1_000;
 const silent = new Logger(() => () => {});

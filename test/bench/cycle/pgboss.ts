@@ -2,8 +2,8 @@
 
 import pg from "pg";
 import { PgBoss } from "pg-boss";
-import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../measure.ts";
-import type { Database } from "./database.ts";
+import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../report/measure.ts";
+import type { Database } from "../system/database.ts";
 
 const CALL = 1_000;
 const FETCHERS = 4;

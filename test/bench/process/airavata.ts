@@ -1,9 +1,9 @@
 /** A process per task through the whole system: submitted over HTTP, leased, run by an agent with two slots, durable. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Database } from "../cycle/database.ts";
-import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../measure.ts";
-import { startAgent, startServer } from "../server.ts";
+import { type Contender, cpuMsOfTree, peakBytesOf, type Round } from "../report/measure.ts";
+import { startAgent, startServer } from "../system/coordinator.ts";
+import type { Database } from "../system/database.ts";
 import { SLOTS } from "./xargs.ts";
 
 /** How often the end is looked for, in ms: about one percent of a round, and hardly a load itself. */

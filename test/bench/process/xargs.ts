@@ -1,10 +1,11 @@
 /** The yardstick of processes: `xargs -P2`, fed with numbers. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Contender, Round } from "../measure.ts";
-import { cpuMsOfTree } from "../measure.ts";
+import type { Contender, Round } from "../report/measure.ts";
+import { cpuMsOfTree } from "../report/measure.ts";
+import { runDirectory } from "../system/ending.ts";
 
 export const SLOTS = 2;
 
@@ -19,7 +20,7 @@ export function xargsTrue(tasks: number): Contender {
 
 /** The same work as our shell line: a directory of its own and one line of output kept. */
 export function xargsShell(tasks: number): Contender {
-  const root = mkdtempSync(join(tmpdir(), "airavata-bench-xargs-"));
+  const root = runDirectory("xargs");
   let serial = 0;
   return {
     name: "xargs -P2 sh -c",

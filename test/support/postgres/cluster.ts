@@ -35,6 +35,8 @@ export interface Cluster {
 export interface ClusterOptions {
   version: "embedded" | "15";
   durable: boolean;
+  /** Further settings of the server, which win. */
+  settings?: Record<string, string>;
 }
 
 const BASE = join(tmpdir(), `airavata-test-${userInfo().uid}`);
@@ -50,7 +52,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const root = ownDirectory(`run-${process.pid}-${options.version}-${options.durable}-${Date.now()}`, runAs);
   const data = join(root, "data");
   execFileSync("cp", ["-a", template, data]);
-  let child = await start(binaries, data, root, runAs, options.durable);
+  const begin = (): Promise<ChildProcess> => start(binaries, data, root, runAs, options);
+  let child = await begin();
   // The server is in a session of its own, so whatever ends this process must end it, too.
   const end = (): void => {
     child.kill("SIGKILL");
@@ -62,7 +65,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     url: (database) => urlOf(root, database),
     crash: async () => {
       await ended(child, "SIGKILL");
-      child = await restart(binaries, data, root, runAs, options.durable);
+      child = await restart(begin);
     },
     stop: async () => {
       process.off("exit", end);
@@ -83,16 +86,10 @@ function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 }
 
 /** The killed server's sessions need a moment to notice; until then a new one is refused. */
-async function restart(
-  binaries: Binaries,
-  data: string,
-  root: string,
-  runAs: RunAs,
-  durable: boolean,
-): Promise<ChildProcess> {
+async function restart(begin: () => Promise<ChildProcess>): Promise<ChildProcess> {
   for (let tries = 1; ; tries++) {
     try {
-      return await start(binaries, data, root, runAs, durable);
+      return await begin();
     } catch (error) {
       if (tries === 50) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -100,7 +97,13 @@ async function restart(
   }
 }
 
-function start(binaries: Binaries, data: string, root: string, runAs: RunAs, durable: boolean): Promise<ChildProcess> {
+function start(
+  binaries: Binaries,
+  data: string,
+  root: string,
+  runAs: RunAs,
+  { durable, settings }: Pick<ClusterOptions, "durable" | "settings">,
+): Promise<ChildProcess> {
   const quick: Record<string, string> = durable ? {} : { fsync: "off", full_page_writes: "off" };
   return startPostmaster({
     binaries,
@@ -108,7 +111,7 @@ function start(binaries: Binaries, data: string, root: string, runAs: RunAs, dur
     runAs,
     listening: { directory: root },
     logFile: join(root, "postgres.log"),
-    settings: { shared_buffers: "64MB", max_connections: "60", autovacuum: "off", ...quick },
+    settings: { shared_buffers: "64MB", max_connections: "60", autovacuum: "off", ...quick, ...settings },
   });
 }
 
@@ -138,7 +141,7 @@ async function ensureTemplate(binaries: Binaries, runAs: RunAs): Promise<string>
     cwd: root,
     env: { PATH: process.env.PATH, LC_ALL: "C" },
   });
-  await start(binaries, data, root, runAs, false);
+  await start(binaries, data, root, runAs, { durable: false });
   const admin = await openConnection(parseDatabaseUrl(urlOf(root, "postgres")), { name: "test template" });
   await admin.query("create database migrated", 30_000);
   await migrate(urlOf(root, "migrated"));

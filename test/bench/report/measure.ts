@@ -3,6 +3,8 @@
  * of medians within one run. CPU and memory are the operating system's own account of every process that took part.
  */
 import { readdirSync, readFileSync } from "node:fs";
+import { median } from "./statistics.ts";
+import { textTable } from "./table.ts";
 
 export interface Round {
   /** Units of work done. */
@@ -30,7 +32,8 @@ export interface Figure {
   most: number;
   cpuMsPerThousand: number;
   peakMiB: number;
-  rounds: number;
+  /** Of each round, in order. */
+  rates: number[];
 }
 
 /** Runs the contenders in turn, A B C A B C …, so that a machine that drifts drifts for all; the first pass warms up. */
@@ -44,7 +47,7 @@ export async function interleave(
     for (let pass = 0; pass <= rounds; pass++) {
       for (const [i, contender] of contenders.entries()) {
         const round = await contender.round();
-        const rate = Math.round((round.count / round.elapsedMs) * 1000);
+        const rate = Math.round(rateOf(round));
         say(`${pass === 0 ? "warm-up" : `round ${pass}`}  ${contender.name}: ${rate.toLocaleString("en")}/s`);
         if (pass > 0) results[i]?.push(round);
       }
@@ -56,24 +59,27 @@ export async function interleave(
 }
 
 function figure(name: string, rounds: Round[]): Figure {
-  const rates = rounds.map((round) => (round.count / round.elapsedMs) * 1000).sort((a, b) => a - b);
-  const cpu = rounds.map((round) => (round.cpuMs / round.count) * 1000).sort((a, b) => a - b);
+  const rates = rounds.map(rateOf);
   return {
     name,
-    median: middle(rates),
-    least: rates[0] as number,
-    most: rates.at(-1) as number,
-    cpuMsPerThousand: middle(cpu),
+    median: median(rates),
+    least: Math.min(...rates),
+    most: Math.max(...rates),
+    cpuMsPerThousand: median(rounds.map((round) => (round.cpuMs / round.count) * 1000)),
     peakMiB: Math.max(...rounds.map((round) => round.peakBytes)) / 2 ** 20,
-    rounds: rounds.length,
+    rates,
   };
 }
 
-function middle(sorted: number[]): number {
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[half] as number)
-    : ((sorted[half - 1] as number) + (sorted[half] as number)) / 2;
+/** Units a second. */
+function rateOf({ count, elapsedMs }: Round): number {
+  return (count / elapsedMs) * 1000;
+}
+
+/** Ratio of medians of two contenders; not a number when one was not there. */
+export function ratio(figures: Figure[], of: string, to: string): number {
+  const find = (name: string): number => figures.find((entry) => entry.name === name)?.median ?? Number.NaN;
+  return find(of) / find(to);
 }
 
 /** Linux counts process times in ticks of 10 ms. */
@@ -131,11 +137,5 @@ export function table(title: string, unit: string, figures: Figure[], against: s
     entry.cpuMsPerThousand.toFixed(0),
     entry.peakMiB.toFixed(0),
   ]);
-  const head = ["", `${unit}/s`, "spread", `× ${against}`, "cpu ms/1000", "peak MiB"];
-  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => (row[i] as string).length)));
-  const line = (cells: string[]): string =>
-    cells
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number)))
-      .join("  ");
-  return [title, line(head), ...rows.map(line)].join("\n");
+  return textTable(title, ["", `${unit}/s`, "spread", `× ${against}`, "cpu ms/1000", "peak MiB"], rows);
 }
