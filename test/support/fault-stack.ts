@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type pg from "pg";
 import { parseDatabaseUrl } from "../../db/address.ts";
-import { openConnection } from "../../db/connection.ts";
+import { type Connection, openConnection } from "../../db/connection.ts";
 import type { Agent } from "../../shared/api/agent.ts";
 import { type ApiError, type Client, createClient } from "../../shared/api/client.ts";
 import type { ExperimentDetail } from "../../shared/api/experiment.ts";
@@ -210,9 +210,14 @@ export class FaultStack {
     return { text: Buffer.from(await response.arrayBuffer()).toString("latin1"), totalBytes };
   }
 
+  /** A session of ours on the journal's database, which the caller ends. */
+  connection(): Promise<Connection> {
+    return openConnection(parseDatabaseUrl(this.cluster.url(DATABASE)), { name: "fault" });
+  }
+
   /** Rows of a query on the journal's own database. */
   async rows<R extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
-    const connection = await openConnection(parseDatabaseUrl(this.cluster.url(DATABASE)), { name: "fault" });
+    const connection = await this.connection();
     try {
       return await connection.rows<R>(text, values, QUERY_TIMEOUT_MS);
     } finally {

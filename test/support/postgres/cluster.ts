@@ -29,6 +29,8 @@ export interface Cluster {
   url(database: string): string;
   /** kill -9 of the server, and a new one on the same data; resolves when it takes connections again. */
   crash(): Promise<void>;
+  /** An operator's restart: every session is ended, what it had committed is kept. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -66,6 +68,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     crash: async () => {
       await ended(child, "SIGKILL");
       child = await restart(begin);
+    },
+    restart: async () => {
+      await ended(child, "SIGINT");
+      child = await restart(binaries, data, root, runAs, options.durable);
     },
     stop: async () => {
       process.off("exit", end);
