@@ -35,7 +35,7 @@ const EXPERIMENTS_AHEAD = 4;
 const DRAIN_MS = 120_000;
 
 /** Keeps so many experiments unfinished; a coordinator that is away is asked again with the same key. */
-export class Load {
+class Load {
   readonly #stack: FaultStack;
   readonly #ids: number[] = [];
   readonly #stopping = new AbortController();
