@@ -71,7 +71,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     },
     restart: async () => {
       await ended(child, "SIGINT");
-      child = await restart(binaries, data, root, runAs, options.durable);
+      child = await restart(begin);
     },
     stop: async () => {
       process.off("exit", end);
