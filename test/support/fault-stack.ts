@@ -63,7 +63,8 @@ export class FaultStack {
     } finally {
       await stack.end();
     }
-    rmSync(directory, { recursive: true, force: true });
+    if (process.env.AIRAVATA_FAULT_KEEP !== undefined) console.log(`kept: ${directory}`);
+    else rmSync(directory, { recursive: true, force: true });
   }
 
   private async start(): Promise<void> {
@@ -97,6 +98,11 @@ export class FaultStack {
     return agent;
   }
 
+  /** Where the journal is. */
+  get databaseUrl(): string {
+    return this.cluster.url(DATABASE);
+  }
+
   get client(): Client {
     return createClient({ server: this.url, token: TOKEN });
   }
@@ -118,7 +124,7 @@ export class FaultStack {
     const words = ["both", "--port", String(port), "--session-ttl", sessionTtl, ...coordinatorWords];
     const env = {
       ...process.env,
-      DATABASE_URL: this.cluster.url(DATABASE),
+      DATABASE_URL: this.databaseUrl,
       AIRAVATA_OPERATOR_TOKEN: TOKEN,
       AIRAVATA_DATA_DIR: join(this.directory, name),
       LOG_LEVEL: "info",
@@ -212,7 +218,7 @@ export class FaultStack {
 
   /** A session of ours on the journal's database, which the caller ends. */
   connection(): Promise<Connection> {
-    return openConnection(parseDatabaseUrl(this.cluster.url(DATABASE)), { name: "fault" });
+    return openConnection(parseDatabaseUrl(this.databaseUrl), { name: "fault" });
   }
 
   /** Rows of a query on the journal's own database. */
