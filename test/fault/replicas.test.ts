@@ -12,7 +12,7 @@ import { watch } from "../../shared/api/watch.ts";
 import { AIRAVATA } from "../support/cli.ts";
 import { judge, Ledger } from "../support/fault-ledger.ts";
 import { FaultProcess, until } from "../support/fault-process.ts";
-import { leads, Replicas } from "../support/fault-replicas.ts";
+import { type Coordinating, leads, Replicas } from "../support/fault-replicas.ts";
 import { startProxy } from "../support/postgres/proxy.ts";
 
 const REQUIRES = { cpu: 1, ram_gb: 0.01, disk_gb: 0, time: "10m" };
@@ -169,7 +169,7 @@ test("a dispatcher that was stopped for twelve seconds does no harm and sends on
 test("a dispatcher that is cut off from PostgreSQL has stopped before another one leads", async (t) => {
   await Replicas.with({ cpus: LANES }, async (replicas) => {
     const { stack, coordinators } = replicas;
-    const [first, second] = coordinators;
+    const [first, second] = coordinators as [Coordinating, Coordinating];
     const proxy = await startProxy(stack.cluster.url("migrated"));
     try {
       await second.process.kill("SIGTERM");

@@ -1,6 +1,6 @@
 /**
  * A plain load balancer for TCP: each connection goes to the next coordinator in turn, and to the one after where nobody
- * listens. It knows nothing of what is said.
+ * listens. It knows nothing of what is said, and of who is well only what it is told.
  */
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -8,12 +8,13 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 export class Balancer {
   url = "";
   readonly #ports: number[];
+  readonly #leftOut = new Set<number>();
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #turn = 0;
 
   private constructor(targets: string[]) {
-    this.#ports = targets.map((url) => Number(new URL(url).port));
+    this.#ports = targets.map(portOf);
     this.#server = createServer((client) => void this.#serve(client));
   }
 
@@ -26,6 +27,15 @@ export class Balancer {
     return balancer;
   }
 
+  /** No new connection goes there: what a balancer does that asks for health and gets no answer. */
+  leaveOut(target: string): void {
+    this.#leftOut.add(portOf(target));
+  }
+
+  takeBack(target: string): void {
+    this.#leftOut.delete(portOf(target));
+  }
+
   close(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -34,7 +44,9 @@ export class Balancer {
   async #serve(client: Socket): Promise<void> {
     this.#keep(client);
     for (let tries = 0; tries < this.#ports.length; tries++) {
-      const upstream = connect(this.#ports[this.#turn++ % this.#ports.length] as number, "127.0.0.1");
+      const port = this.#ports[this.#turn++ % this.#ports.length] as number;
+      if (this.#leftOut.has(port)) continue;
+      const upstream = connect(port, "127.0.0.1");
       this.#keep(upstream);
       const reached = await once(upstream, "connect").then(
         () => true,
@@ -55,4 +67,8 @@ export class Balancer {
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
   }
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
 }

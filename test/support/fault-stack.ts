@@ -25,12 +25,17 @@ export interface StackOptions {
   sessionTtl?: string;
   /** Flags of the coordinator beside what every stack has. */
   coordinatorWords?: string[];
+  /** Another `bin/airavata` than this checkout's; a test may set `command.program` of a process later. */
+  program?: string;
+  /** True: the database is empty, and the first coordinator brings it to the schema of its program. */
+  empty?: boolean;
   /** Where the agent keeps its files; within the test's directory when silent. */
   outputDir?: string;
 }
 
 const TOKEN = "aop_for-tests-only-0123456789";
 const DATABASE = "migrated";
+const EMPTY_DATABASE = "empty";
 const QUERY_TIMEOUT_MS = 60_000;
 
 export class FaultStack {
@@ -55,6 +60,7 @@ export class FaultStack {
     const directory = mkdtempSync(join(tmpdir(), "airavata-fault-"));
     const stack = new FaultStack(options, directory, await startCluster({ version: "embedded", durable: true }));
     try {
+      if (options.empty) await stack.createDatabase();
       await stack.start();
       await body(stack);
     } catch (error) {
@@ -67,6 +73,12 @@ export class FaultStack {
     else rmSync(directory, { recursive: true, force: true });
   }
 
+  private async createDatabase(): Promise<void> {
+    const admin = await openConnection(parseDatabaseUrl(this.cluster.url("postgres")), { name: "fault" });
+    await admin.query(`create database ${EMPTY_DATABASE}`, QUERY_TIMEOUT_MS);
+    await admin.end();
+  }
+
   private async start(): Promise<void> {
     this.coordinator.start();
     this.url = await listening(this.coordinator);
@@ -77,7 +89,12 @@ export class FaultStack {
   }
 
   /** A further agent, which dials `url`; resolves when it is READY. The caller ends it, and the runners of its directory. */
-  async startAgent(name: string, outputDir: string, url: string): Promise<FaultProcess> {
+  async startAgent(
+    name: string,
+    outputDir: string,
+    url: string,
+    program = this.#options.program ?? AIRAVATA,
+  ): Promise<FaultProcess> {
     mkdirSync(outputDir, { recursive: true });
     const { token } = await this.client.call("createEnrolmentToken", { body: { note: name } });
     const env: NodeJS.ProcessEnv = {
@@ -90,7 +107,7 @@ export class FaultStack {
     };
     const words = ["agent", "--cpus", String(this.#options.cpus ?? 2), "--memory", "64GiB"];
     const log = join(this.directory, `${name}.log`);
-    const agent = new FaultProcess({ name, program: AIRAVATA, words, env, log });
+    const agent = new FaultProcess({ name, program, words, env, log });
     agent.start();
     await this.agentIs("READY", name);
     // It has its identity now; a token would make its next life enrol anew.
@@ -100,7 +117,7 @@ export class FaultStack {
 
   /** Where the journal is. */
   get databaseUrl(): string {
-    return this.cluster.url(DATABASE);
+    return this.cluster.url(this.#options.empty ? EMPTY_DATABASE : DATABASE);
   }
 
   get client(): Client {
@@ -129,7 +146,13 @@ export class FaultStack {
       AIRAVATA_DATA_DIR: join(this.directory, name),
       LOG_LEVEL: "info",
     };
-    return new FaultProcess({ name, program: AIRAVATA, words, env, log: join(this.directory, `${name}.log`) });
+    return new FaultProcess({
+      name,
+      program: this.#options.program ?? AIRAVATA,
+      words,
+      env,
+      log: join(this.directory, `${name}.log`),
+    });
   }
 
   async leads(url = this.url): Promise<void> {

@@ -3,6 +3,7 @@
  * listed at the end of `npm test`; with CI=true a missing service is an error, so that nothing is left out unseen.
  */
 import { accessSync, constants } from "node:fs";
+import { olderIsKnown } from "./older.ts";
 
 interface Service {
   /** As it stands in the list of what was left out. */
@@ -26,6 +27,11 @@ export const SERVICES = {
     what: "PostgreSQL 15",
     present: executable("/usr/lib/postgresql/15/bin/postgres"),
     debian: ["postgresql-15"],
+  },
+  history: {
+    what: "the project's history (a clone that is not shallow)",
+    present: olderIsKnown,
+    debian: [],
   },
   root: {
     what: "the root user (mounts, other user ids)",

@@ -18,8 +18,8 @@ const WEIGHTS = {
   "kill supervisor": 2,
   "kill postgres": 2,
   "cut agent": 2,
-  "half-open agent": 2,
-  "freeze agent": 1,
+  "half-open agent": 3,
+  "freeze agent": 2,
   "slow agent": 1,
   "stop agent": 1,
   "cut coordinator": 1,
@@ -32,9 +32,9 @@ export type FaultKind = keyof typeof WEIGHTS;
 
 /** How long a dead process stays dead. */
 const DEAD_MS_MAX = 2_500;
-/** How long a link is broken or a process stopped: from what nobody notices to twice the life of a session. */
+/** How long a link is broken or a process stopped: from what nobody notices to three times the life of a session. */
 const BROKEN_MS_MIN = 500;
-const BROKEN_MS_MAX = 12_000;
+const BROKEN_MS_MAX = 15_000;
 
 const STATES: Partial<Record<string, LinkState>> = {
   cut: "cut",
@@ -112,7 +112,7 @@ export class Chaos {
   async #strike(kind: FaultKind, whom: number, howLong: number): Promise<void> {
     const [verb, noun] = kind.split(" ") as [string, string];
     const { agents, coordinators, stack } = this.#world;
-    const brokenMs = BROKEN_MS_MIN + howLong ** 2 * (BROKEN_MS_MAX - BROKEN_MS_MIN);
+    const brokenMs = BROKEN_MS_MIN + howLong ** 1.5 * (BROKEN_MS_MAX - BROKEN_MS_MIN);
     if (noun === "postgres") return this.#during(kind, "postgres", stack.cluster, () => stack.cluster.crash());
     const parts: readonly Part[] = noun === "coordinator" ? coordinators : agents;
     const part = parts[Math.floor(whom * parts.length)] as Part;

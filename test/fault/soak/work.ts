@@ -32,10 +32,10 @@ sleep 0.0$((20 + AIRAVATA_TASK_INDEX % 40))
 echo "$AIRAVATA_TASK_ID" > out.txt
 note end`;
 
-/** 1 to 5 s: there is always one that outlives whoever was killed. */
+/** 1 to 8 s: there is always one that outlives whoever was killed, and some outlive a session. */
 const SLOW_LINE = `. "$NOTES"
 note begin
-sleep $((1 + AIRAVATA_TASK_INDEX % 5))
+sleep $((1 + AIRAVATA_TASK_INDEX % 8))
 note end`;
 
 /** Fails the first time it gets so far. */

@@ -10,7 +10,7 @@ import { type FaultProcess, until } from "../../support/fault-process.ts";
 import { endRunners, FaultStack, listening } from "../../support/fault-stack.ts";
 
 /** Short, so that links that are down for a while cost sessions. */
-const SESSION_TTL_MS = 6_000;
+const SESSION_TTL_MS = 5_000;
 /** Above what a submit takes while one of the two is paused, below what a hang takes. */
 const CLIENT_TIMEOUT_MS = 10_000;
 
