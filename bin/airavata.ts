@@ -2,6 +2,8 @@
  * Chooses the half of the system that a command belongs to, so that neither half needs to know the other: the
  * coordinator for `up`, `server`, `daemon` and `both` (also after `help`), agent and client for everything else.
  */
+import { flushCompileCache } from "node:module";
+
 const COORDINATOR_COMMANDS = new Set(["up", "server", "daemon", "both"]);
 
 const words = process.argv.slice(2);
@@ -15,3 +17,6 @@ if (first === "help" && COORDINATOR_COMMANDS.has(second)) {
 } else {
   await import("../agent/main.ts");
 }
+
+// Now and not at the end, which may be a SIGKILL.
+flushCompileCache();

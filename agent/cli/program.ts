@@ -1,20 +1,11 @@
 /**
  * The command tree and one run of it: arguments in, exit code out. Commands are declared in `command/`; this file gives
- * them their surroundings and turns whatever they throw into a sentence and a code.
+ * them their surroundings and turns whatever they throw into a sentence and a code. An agent stays for months: under
+ * `agent` nothing is loaded that only other commands need.
  */
 import { type Argument, Command } from "commander";
 import { Exit } from "../../shared/error/exit.ts";
-import { addAdminCommands } from "./command/admin.ts";
-import { addAgentCommands } from "./command/agent.ts";
-import { addProgramCommands } from "./command/completion.ts";
-import { addCoordinatorCommands } from "./command/coordinator.ts";
-import { addEnrolmentCommands } from "./command/enrolment.ts";
-import { addExperimentCommands } from "./command/experiment.ts";
-import { addRunCommand } from "./command/run.ts";
-import { addTaskCommands } from "./command/task.ts";
 import { addExamples, addGlobalOptions, type Bind } from "./command/tree.ts";
-import { addUnsupportedCommands } from "./command/unsupported.ts";
-import { connect } from "./connect.ts";
 import { reportFailure } from "./failure.ts";
 import type { Invocation } from "./invocation.ts";
 import { CLIENT_SETTINGS, readClientSettings } from "./settings.ts";
@@ -32,10 +23,11 @@ export async function runCommandLine(words: string[], environment = process.env)
   const out = screen(process.stdout, environment);
   const err = screen(process.stderr, environment);
   let exit: number = Exit.DONE;
-  const program = buildProgram({ environment, out, err }, (code) => {
-    exit = code;
-  });
   try {
+    const ended = (code: number): void => {
+      exit = code;
+    };
+    const program = await buildProgram({ environment, out, err }, ended, words[0]);
     await program.parseAsync(words, { from: "user" });
     return exit;
   } catch (thrown) {
@@ -43,8 +35,15 @@ export async function runCommandLine(words: string[], environment = process.env)
   }
 }
 
-/** The whole tree. `ended` is told the exit code of the command that ran. Exported for tests. */
-export function buildProgram(surroundings: Surroundings, ended: (exit: number) => void): Command {
+/**
+ * The tree, of which `agent` alone is there when that is the first word. `ended` is told the exit code of the command that
+ * ran. Exported for tests.
+ */
+export async function buildProgram(
+  surroundings: Surroundings,
+  ended: (exit: number) => void,
+  first?: string,
+): Promise<Command> {
   const { out, err } = surroundings;
   const program = new Command("airavata");
   program
@@ -86,19 +85,8 @@ export function buildProgram(surroundings: Surroundings, ended: (exit: number) =
   ]);
 
   const bind = binder(surroundings, ended);
-  program.commandsGroup("Run and watch:");
-  addRunCommand(program, bind);
-  addExperimentCommands(program, bind);
-  addTaskCommands(program, bind);
-  program.commandsGroup("Coordinator and agents:");
-  addCoordinatorCommands(program, bind);
-  addAgentCommands(program, bind);
-  addEnrolmentCommands(program, bind);
-  addAdminCommands(program, bind);
-  program.commandsGroup("This program:");
-  addProgramCommands(program, bind);
-  program.commandsGroup("Not in this version yet:");
-  addUnsupportedCommands(program, bind);
+  if (first === "agent") (await import("./command/agent.ts")).addAgentCommands(program, bind);
+  else (await import("./command/every.ts")).addEveryCommand(program, bind);
   return program;
 }
 
@@ -120,7 +108,7 @@ function binder({ environment, out, err }: Surroundings, ended: (exit: number) =
         args: (command.processedArgs as unknown[]).flat() as (string | undefined)[],
         options,
         settings,
-        connect: () => connect(settings),
+        connect: async () => (await import("./connect.ts")).connect(settings),
       };
       ended((await run(invocation)) ?? Exit.DONE);
     };

@@ -6,7 +6,6 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { parse } from "yaml";
 import { AiravataError } from "../../shared/error/error.ts";
 import { readSettings, type SettingsOrigin } from "../../shared/settings/read.ts";
 import type { SettingsOf, SettingsTable } from "../../shared/settings/setting.ts";
@@ -98,6 +97,7 @@ async function readConfig(path: string): Promise<unknown> {
     }
     throw new AiravataError("setting_invalid", `The configuration file ${path} cannot be read.`, { cause });
   }
+  const { parse } = await import("yaml");
   try {
     return parse(text, { maxAliasCount: 0 });
   } catch (cause) {

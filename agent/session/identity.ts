@@ -4,9 +4,7 @@
  */
 import { type KeyObject, randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
-import { setGlobalProxyFromEnv } from "node:http";
 import { join } from "node:path";
-import { ApiError, createClient } from "../../shared/api/client.ts";
 import { CATALOGUE, type ErrorCode } from "../../shared/error/catalogue.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import { generateIdentityKey, publicKeyText, readIdentityKey } from "../../shared/identity/identity.ts";
@@ -122,6 +120,9 @@ async function enrol(
   body: { token: string; name: string; public_key: string },
   env: Record<string, string | undefined>,
 ): Promise<{ agent: number; name: string; timeline: number }> {
+  // Once in an agent's life: the client and the schemas behind it take more memory than all the rest of an agent.
+  const { ApiError, createClient } = await import("../../shared/api/client.ts");
+  const { setGlobalProxyFromEnv } = await import("node:http");
   const restore = setGlobalProxyFromEnv(env as NodeJS.ProcessEnv);
   try {
     return await createClient({ server: apiUrl }).call("enrolAgent", { body });

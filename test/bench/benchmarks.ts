@@ -1,4 +1,5 @@
 /** Every benchmark by the name that `--only` takes, in the order in which they run. */
+import { agentBenchmark } from "./agent/rest.ts";
 import type { Benchmark } from "./benchmark.ts";
 import { rateBenchmark } from "./rate.ts";
 import { atLeast } from "./report/goal.ts";
@@ -41,4 +42,5 @@ export const BENCHMARKS: Record<string, Benchmark> = {
     ],
     goals: (figures) => [atLeast("shell line", ratio(figures, "airavata, shell", "xargs -P2 sh -c"), 1.5, "× xargs")],
   }),
+  agent: agentBenchmark,
 };

@@ -5,7 +5,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
-import { parse } from "yaml";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { Exit } from "../../../shared/error/exit.ts";
 import { createLogger, type Logger } from "../../../shared/log/log.ts";
@@ -35,7 +34,7 @@ export const AGENT_OPTIONS: CommandOption[] = [
 ];
 
 export async function startAgent(invocation: Invocation): Promise<number> {
-  const { settings, secrets, notices } = agentSettings(invocation);
+  const { settings, secrets, notices } = await agentSettings(invocation);
   const outputDir = requiredOutputDir(settings);
   const log = agentLogger(settings, secrets, invocation.err.isTerminal);
   for (const notice of notices) log.warn(notice);
@@ -64,7 +63,7 @@ export async function startAgent(invocation: Invocation): Promise<number> {
 /** Trades a token for an identity and stops; `airavata agent` with the same output directory then needs no token. */
 export async function enrolAgent(invocation: Invocation): Promise<undefined> {
   const { token, ...options } = invocation.options;
-  const { settings } = agentSettings({ ...invocation, options });
+  const { settings } = await agentSettings({ ...invocation, options });
   const outputDir = requiredOutputDir(settings);
   const stateDir = join(outputDir, "state");
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -86,7 +85,7 @@ export async function enrolAgent(invocation: Invocation): Promise<undefined> {
   }
 }
 
-function agentSettings(invocation: Invocation): ReturnType<typeof readAgentSettings> {
+async function agentSettings(invocation: Invocation): Promise<ReturnType<typeof readAgentSettings>> {
   const flags: Record<string, unknown> = {};
   for (const { flag } of Object.values(AGENT_SETTINGS)) {
     const name = flag.slice(2);
@@ -96,12 +95,13 @@ function agentSettings(invocation: Invocation): ReturnType<typeof readAgentSetti
   return readAgentSettings({
     flags,
     env: invocation.environment,
-    file: config === undefined ? undefined : { path: config, content: readConfig(config) },
+    file: config === undefined ? undefined : { path: config, content: await readConfig(config) },
     readFile: (path) => readFileSync(path, "utf8"),
   });
 }
 
-function readConfig(path: string): unknown {
+async function readConfig(path: string): Promise<unknown> {
+  const { parse } = await import("yaml");
   try {
     return parse(readFileSync(path, "utf8"), { maxAliasCount: 0 });
   } catch (cause) {

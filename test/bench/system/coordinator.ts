@@ -27,6 +27,8 @@ export interface ServerOptions {
 export interface Server {
   url: string;
   client: Client;
+  /** Of its operator. */
+  token: string;
   pid: number;
   dataDir: string;
   /** What it writes to its error output so far. */
@@ -61,6 +63,7 @@ export async function startServer(databaseUrl: string, options: ServerOptions = 
   return {
     url,
     client: createClient({ server: url, token: TOKEN }),
+    token: TOKEN,
     pid: child.pid as number,
     dataDir,
     errors: () => errors,

@@ -10,7 +10,7 @@ import { airavata } from "../../support/cli.ts";
 
 const said: string[] = [];
 const screen: Screen = { write: (text) => void said.push(text), columns: 0, isTerminal: false, paint: plain };
-const program = buildProgram({ environment: {}, out: screen, err: screen }, () => {});
+const program = await buildProgram({ environment: {}, out: screen, err: screen }, () => {});
 
 function leaves(command: Command, path: string[] = []): [string, Command][] {
   return command.commands.flatMap((sub): [string, Command][] => {
@@ -64,7 +64,7 @@ for (const [path, command] of OWN) {
 
 for (const path of unsupported) {
   test(`airavata ${path} says that it is not supported yet, whatever follows`, async () => {
-    const own = buildProgram({ environment: {}, out: screen, err: screen }, () => {});
+    const own = await buildProgram({ environment: {}, out: screen, err: screen }, () => {});
     await assert.rejects(own.parseAsync([...path.split(" "), "--any", "word", "--help"], { from: "user" }), {
       code: "not_supported_yet",
       message: `This version of airavata does not support "airavata ${path}" yet.`,

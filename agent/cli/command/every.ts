@@ -1,0 +1,28 @@
+/** All commands, in the groups and the order in which help shows them. */
+import type { Command } from "commander";
+import { addAdminCommands } from "./admin.ts";
+import { addAgentCommands } from "./agent.ts";
+import { addProgramCommands } from "./completion.ts";
+import { addCoordinatorCommands } from "./coordinator.ts";
+import { addEnrolmentCommands } from "./enrolment.ts";
+import { addExperimentCommands } from "./experiment.ts";
+import { addRunCommand } from "./run.ts";
+import { addTaskCommands } from "./task.ts";
+import type { Bind } from "./tree.ts";
+import { addUnsupportedCommands } from "./unsupported.ts";
+
+export function addEveryCommand(program: Command, bind: Bind): void {
+  program.commandsGroup("Run and watch:");
+  addRunCommand(program, bind);
+  addExperimentCommands(program, bind);
+  addTaskCommands(program, bind);
+  program.commandsGroup("Coordinator and agents:");
+  addCoordinatorCommands(program, bind);
+  addAgentCommands(program, bind);
+  addEnrolmentCommands(program, bind);
+  addAdminCommands(program, bind);
+  program.commandsGroup("This program:");
+  addProgramCommands(program, bind);
+  program.commandsGroup("Not in this version yet:");
+  addUnsupportedCommands(program, bind);
+}
