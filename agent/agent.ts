@@ -38,6 +38,8 @@ export interface AgentOptions {
   pollIntervalMs: number;
   /** How long the allocation around the agent still lasts; null: nothing bounds it. */
   lastsMs: number | null;
+  /** Period of the node's figures; 0: none are sampled. */
+  metricsIntervalMs: number;
   /** A drain that takes longer ends in leaving: what still runs is adopted by the next start. */
   drainTimeoutMs: number;
   /** Version of this program. */
@@ -104,6 +106,7 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
     apiUrl,
     env,
     program: options.program,
+    metricsIntervalMs: options.metricsIntervalMs,
     identity,
     ownership,
     log,

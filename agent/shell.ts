@@ -14,6 +14,7 @@ import type { Clock } from "../shared/time/clock.ts";
 import type { AgentEffect, AgentEvent, Now, UnsignedHello } from "./lease/contract.ts";
 import { type AgentState, isPending } from "./lease/state.ts";
 import { step } from "./lease/step.ts";
+import { type MetricsSampler, startMetrics } from "./metrics/sampler.ts";
 import type { Outbox } from "./report/outbox.ts";
 import { isDiskLow } from "./run/resources.ts";
 import type { RunPort, Runs } from "./run/runs.ts";
@@ -34,12 +35,18 @@ interface ShellOptions {
   apiUrl: string;
   env: Record<string, string | undefined>;
   program: string;
+  /** Period of the node's figures; 0: none are sampled. */
+  metricsIntervalMs: number;
   identity: Identity;
   ownership: Ownership;
   log: Logger;
   clock: Clock;
 }
 
+/** A task that is over sooner is told by its end alone. */
+const SAMPLED_AFTER_MS = 1_000;
+/** Samples are left out while more waits to be sent: they come last. */
+const METRICS_QUEUE_BYTES = 64 * 1024;
 /** The disk is looked at this often; a full one is noticed by failing writes at once. */
 const DISK_MS = 5_000;
 /** Longest wait of a timer; beyond 2^31 ms Node would fire at once. */
@@ -66,6 +73,7 @@ export class Shell {
   #wakeAtMono = Number.POSITIVE_INFINITY;
   #diskTimer: NodeJS.Timeout | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
+  #metrics: MetricsSampler | undefined;
 
   constructor(options: ShellOptions) {
     this.#options = options;
@@ -95,6 +103,7 @@ export class Shell {
     const reason = [...this.#holds.values()][0] ?? null;
     if (reason !== null) this.feed({ type: "hold", reason });
     this.#watchDisk();
+    this.#measure();
   }
 
   /** Takes an event; the core sees them in order, also those that performing an effect brings about. */
@@ -303,6 +312,24 @@ export class Shell {
     void look();
   }
 
+  #measure(): void {
+    const { metricsIntervalMs: intervalMs, outputDir, clock, log } = this.#options;
+    if (intervalMs === 0) return;
+    this.#metrics = startMetrics({
+      outputDir,
+      intervalMs,
+      running: () => this.#runs.running(clock.wall() - SAMPLED_AFTER_MS),
+      isWanted: () =>
+        this.#state.session === "ready" &&
+        this.#state.version >= 2 &&
+        (this.#socket?.queuedBytes ?? Number.POSITIVE_INFINITY) <= METRICS_QUEUE_BYTES,
+      send: (message) => this.#socket?.send(message),
+      failed: (error) => log.warn("figures of this node could not be sampled", { error }),
+      mono: () => clock.mono(),
+      wall: () => clock.wall(),
+    });
+  }
+
   async #leave(ending: Ending): Promise<void> {
     if (this.#over) {
       await this.over;
@@ -310,6 +337,7 @@ export class Shell {
     }
     this.#over = true;
     for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer, this.#drainTimer]) clearTimeout(timer);
+    this.#metrics?.stop();
     const socket = this.#socket;
     this.#disconnect(ending.message);
     await socket?.gone;

@@ -14,6 +14,7 @@ import { createApiServer } from "./api/server.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
+import { AgentFigures } from "./domain/agent/figures.ts";
 import { createAgentSessions } from "./domain/agent/session.ts";
 import { withEndedTasks } from "./domain/ended.ts";
 import { createEventHub } from "./domain/event/hub.ts";
@@ -81,7 +82,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   // Not everybody waits for it.
   leading.catch(() => {});
   const { agents, enrolment } = store;
-  const sources = { dispatcher, history: withEndedTasks(stored), agents, enrolment };
+  const figures = new AgentFigures({ wall: () => systemClock.wall() });
+  dispatcher.onLeadership(({ leading }) => {
+    if (!leading) figures.clear();
+  });
+  const sources = { dispatcher, history: withEndedTasks(stored), agents, enrolment, figures };
   const hub = createEventHub({
     dispatcher,
     log,

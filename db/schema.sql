@@ -206,6 +206,8 @@ create table attempt_end (
   memory_max_bytes bigint[],
   tails jsonb,
   details jsonb,
+  read_bytes bigint[],
+  written_bytes bigint[],
   constraint attempt_end_check CHECK ((index_high >= index_low)),
   constraint attempt_end_index_low_check CHECK ((index_low >= 0)),
   constraint attempt_end_indexes_check CHECK ((cardinality(indexes) > 0)),
@@ -305,6 +307,21 @@ CREATE OR REPLACE FUNCTION public.journal_append(p_shard integer, p_term bigint,
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+begin
+  perform journal_append(
+    p_shard, p_term, p_seq, p_at, p_deltas, s_experiments, s_projects, s_actors, s_names, s_priorities, s_tasks,
+    s_headers, s_specs, s_keys, s_body_hashes, t_experiments, t_templates, t_names, t_tasks, t_definitions,
+    l_experiments, l_templates, l_agents, l_epochs, l_roots, l_lows, l_highs, l_firsts, l_lasts, l_indexes,
+    l_attempts, e_experiments, e_templates, e_lows, e_highs, e_firsts, e_lasts, e_indexes, e_attempts, e_agents,
+    e_dispositions, e_outcomes, e_blames, e_charges, e_exit_codes, e_signals, e_not_before_ms, e_started_at_ms,
+    e_ended_at_ms, e_cpu_ms, e_memory_max_bytes, e_tails, e_details, d_kinds, d_experiments, d_actors, d_reasons,
+    d_scopes, d_values, d_completed, d_failed, d_canceled, null, null);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.journal_append(p_shard integer, p_term bigint, p_seq bigint, p_at timestamp with time zone, p_deltas bigint[], s_experiments bigint[], s_projects bigint[], s_actors bigint[], s_names text[], s_priorities integer[], s_tasks bigint[], s_headers text[], s_specs text[], s_keys text[], s_body_hashes text[], t_experiments bigint[], t_templates integer[], t_names text[], t_tasks bigint[], t_definitions text[], l_experiments bigint[], l_templates integer[], l_agents bigint[], l_epochs bigint[], l_roots text[], l_lows integer[], l_highs integer[], l_firsts integer[], l_lasts integer[], l_indexes integer[], l_attempts integer[], e_experiments bigint[], e_templates integer[], e_lows integer[], e_highs integer[], e_firsts integer[], e_lasts integer[], e_indexes integer[], e_attempts integer[], e_agents bigint[], e_dispositions smallint[], e_outcomes smallint[], e_blames smallint[], e_charges smallint[], e_exit_codes integer[], e_signals smallint[], e_not_before_ms bigint[], e_started_at_ms bigint[], e_ended_at_ms bigint[], e_cpu_ms bigint[], e_memory_max_bytes bigint[], e_tails text[], e_details text[], d_kinds text[], d_experiments bigint[], d_actors bigint[], d_reasons text[], d_scopes text[], d_values text[], d_completed bigint[], d_failed bigint[], d_canceled bigint[], e_read_bytes bigint[], e_written_bytes bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
 declare
   current_term bigint;
   last_seq bigint;
@@ -374,12 +391,13 @@ begin
       nullif(cardinality(e_outcomes), 1), nullif(cardinality(e_blames), 1), nullif(cardinality(e_charges), 1),
       nullif(cardinality(e_exit_codes), 1), nullif(cardinality(e_signals), 1), nullif(cardinality(e_not_before_ms), 1),
       nullif(cardinality(e_started_at_ms), 1), nullif(cardinality(e_ended_at_ms), 1), nullif(cardinality(e_cpu_ms), 1),
-      nullif(cardinality(e_memory_max_bytes), 1)], null)) then
+      nullif(cardinality(e_memory_max_bytes), 1), nullif(cardinality(e_read_bytes), 1),
+      nullif(cardinality(e_written_bytes), 1)], null)) then
       raise exception 'the ends of batch % have columns of different lengths', p_seq using errcode = 'AV004';
     end if;
     insert into attempt_end (shard, seq, position, experiment, template, index_low, index_high, indexes, attempts, agents,
       dispositions, outcomes, blames, charges, exit_codes, signals, not_before_ms, started_at_ms, ended_at_ms, cpu_ms,
-      memory_max_bytes, tails, details)
+      memory_max_bytes, read_bytes, written_bytes, tails, details)
     select p_shard, p_seq, r.n - 1, r.experiment, r.template, r.low, r.high,
       e_indexes[r.first:r.last], column_slice(e_attempts, r.first, r.last), column_slice(e_agents, r.first, r.last),
       column_slice(e_dispositions, r.first, r.last), column_slice(e_outcomes, r.first, r.last),
@@ -387,7 +405,8 @@ begin
       column_slice(e_exit_codes, r.first, r.last), column_slice(e_signals, r.first, r.last),
       column_slice(e_not_before_ms, r.first, r.last), column_slice(e_started_at_ms, r.first, r.last),
       column_slice(e_ended_at_ms, r.first, r.last), column_slice(e_cpu_ms, r.first, r.last),
-      column_slice(e_memory_max_bytes, r.first, r.last), e_tails[r.n]::jsonb, e_details[r.n]::jsonb
+      column_slice(e_memory_max_bytes, r.first, r.last), column_slice(e_read_bytes, r.first, r.last),
+      column_slice(e_written_bytes, r.first, r.last), e_tails[r.n]::jsonb, e_details[r.n]::jsonb
     from unnest(e_experiments, e_templates, e_lows, e_highs, e_firsts, e_lasts)
       with ordinality as r(experiment, template, low, high, first, last, n);
   end if;
@@ -468,7 +487,9 @@ create view attempt_ended as
     i.cpu_ms,
     i.memory_max_bytes,
     i.error_tail,
-    i.detail
+    i.detail,
+    i.read_bytes,
+    i.written_bytes
    FROM (attempt_end e
      CROSS JOIN LATERAL ( SELECT x.n,
             x.index,
@@ -486,7 +507,9 @@ create view attempt_ended as
             COALESCE(e.cpu_ms[x.n], e.cpu_ms[1], (0)::bigint) AS cpu_ms,
             COALESCE(e.memory_max_bytes[x.n], e.memory_max_bytes[1], (0)::bigint) AS memory_max_bytes,
             (e.tails ->> ((x.n - 1))::text) AS error_tail,
-            (e.details ->> ((x.n - 1))::text) AS detail
+            (e.details ->> ((x.n - 1))::text) AS detail,
+            COALESCE(e.read_bytes[x.n], e.read_bytes[1], (0)::bigint) AS read_bytes,
+            COALESCE(e.written_bytes[x.n], e.written_bytes[1], (0)::bigint) AS written_bytes
            FROM unnest(e.indexes) WITH ORDINALITY x(index, n)) i)
   ORDER BY e.shard, e.experiment, e.template, i.index, i.attempt, i.disposition, e.seq DESC, i.n DESC;
 
@@ -517,7 +540,9 @@ create view attempt as
     e.cpu_ms,
     e.memory_max_bytes,
     e.error_tail,
-    e.detail
+    e.detail,
+    e.read_bytes,
+    e.written_bytes
    FROM ((((((lease l
      CROSS JOIN LATERAL unnest(l.indexes) WITH ORDINALITY x(index, n))
      JOIN journal j ON (((j.shard = l.shard) AND (j.seq = l.seq))))
@@ -534,6 +559,7 @@ comment on column agent.root is 'Identity of its output root, as last reported.'
 comment on view attempt is 'One row per attempt, with what is known of its end.';
 comment on column attempt_end.outcomes is 'Codes of shared/model/attempt.ts, as dispositions, blames and charges are; default 0.';
 comment on column attempt_end.tails is 'Last error output by place in `indexes`, from 0.';
+comment on column attempt_end.read_bytes is 'From storage: what the page cache answered is not in it.';
 comment on table checkpoint is 'Written last in its transaction: rows of the two tables below count from here on.';
 comment on table checkpoint_chunk is 'Up to 4,096 tasks, folded. The newest two of each chunk are kept.';
 comment on table coordinator is 'Processes that may forward requests to the dispatcher. One that was not seen for a day is removed.';
@@ -562,4 +588,5 @@ insert into schema_migration (version, name, breaking, program) values (2, 'jour
 insert into schema_migration (version, name, breaking, program) values (3, 'append', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (4, 'attempt_view', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (5, 'coordinators', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (6, 'storage_bytes', false, 'db/schema.sql');
 commit;

@@ -14,8 +14,8 @@ type StartGroup = AttemptGroup & { startedAtMs: number[] };
 const GATHER_MS = 20;
 /** So many go at once. */
 const GATHER_TASKS = 100;
-/** An end's numbers take at most 9 bytes in each of 10 columns. */
-const END_BYTES = 90;
+/** An end's numbers take at most 9 bytes in each of 12 columns. */
+const END_BYTES = 108;
 /** UTF-8 takes at most three bytes for what is one character of a JavaScript string. */
 const CHARACTER_BYTES = 3;
 /** Half a frame: estimates may be wrong, and a frame that is too large would never get through. */
@@ -110,6 +110,7 @@ function sendEnds(state: AgentState, out: AgentEffect[]): void {
       groups.set(lease.of, group);
     }
     addEnd(group, lease, report);
+    if (state.version >= 2) addStorage(group, report);
     bytes += size;
     if (++tasks === FRAME_TASKS_MAX) send();
   }
@@ -136,6 +137,18 @@ function addEnd(group: EndGroup, lease: Lease, report: AttemptEnd): void {
     group.details ??= {};
     group.details[at] = report.detail;
   }
+}
+
+/** Most tasks touch no storage, and then there is no column. */
+function addStorage(group: EndGroup, { readBytes = 0, writtenBytes = 0 }: AttemptEnd): void {
+  if (group.readBytes === undefined || group.writtenBytes === undefined) {
+    if (readBytes === 0 && writtenBytes === 0) return;
+    const before = group.indexes.length - 1;
+    group.readBytes = new Array<number>(before).fill(0);
+    group.writtenBytes = new Array<number>(before).fill(0);
+  }
+  group.readBytes.push(readBytes);
+  group.writtenBytes.push(writtenBytes);
 }
 
 function addAttempt(group: AttemptGroup, lease: Lease): void {

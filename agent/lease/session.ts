@@ -70,6 +70,7 @@ export function onChallenge(state: AgentState, now: Now, message: Message<"chall
   }
   const { agent, name, program, hostname, root, capacity } = state.options;
   state.session = "hello";
+  state.version = Math.min(PROTOCOL_VERSION, message.version);
   state.challengedTimeline = message.timeline;
   state.helloSentMono = now.mono;
   // What is told as running here need not be told again.
@@ -80,7 +81,7 @@ export function onChallenge(state: AgentState, now: Now, message: Message<"chall
     timeline: message.timeline,
     message: {
       type: "hello",
-      version: Math.min(PROTOCOL_VERSION, message.version),
+      version: state.version,
       agent,
       name,
       program,
@@ -191,8 +192,10 @@ function heldGroups(state: AgentState): HeldGroup[] {
     let group = groups.get(name);
     if (!group) {
       group = { experiment: lease.experiment, template: lease.template, indexes: [], attempts: [], phases: [] };
+      if (state.version >= 2) group.startedAtMs = [];
       groups.set(name, group);
     }
+    group.startedAtMs?.push(lease.startedAtMs);
     group.indexes.push(lease.index);
     group.attempts.push(lease.attempt);
     group.phases.push(lease.phase < LeasePhase.RUNNING ? 0 : lease.phase < LeasePhase.ENDED ? 1 : 2);

@@ -114,6 +114,8 @@ export interface AgentState {
   epoch: number;
   timeline: number;
   timing: SessionTiming;
+  /** What both sides of this connection understand. */
+  version: number;
   /** Timeline named by the challenge of this connection. */
   challengedTimeline: number;
   helloSentMono: number;
@@ -194,6 +196,7 @@ export function createAgentState(options: CoreOptions): AgentState {
     epoch: 0,
     timeline: options.timeline,
     timing: sessionTiming(),
+    version: 0,
     challengedTimeline: 0,
     helloSentMono: 0,
     trustedUntilMono: Number.NEGATIVE_INFINITY,

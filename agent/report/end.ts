@@ -17,6 +17,9 @@ export interface AttemptEnd {
   endedAtMs: number;
   cpuMs: number;
   memoryMaxBytes: number;
+  /** From and to storage; absent when nothing was. */
+  readBytes?: number;
+  writtenBytes?: number;
   /** Last error output of a failed attempt, at most `FAILED_TAIL_BYTES` of UTF-8. */
   tail?: string;
   /** A sentence where the codes do not say it all. */

@@ -51,6 +51,8 @@ export function attemptEnd(key: string, event: EndedEvent, evidence: Evidence): 
     cpuMs: whole(event.cpuMs),
     memoryMaxBytes: whole(event.maxRssBytes),
   };
+  if (event.readBytes > 0) end.readBytes = event.readBytes;
+  if (event.writtenBytes > 0) end.writtenBytes = event.writtenBytes;
   const left =
     event.leftBehind > 0 ? `${event.leftBehind} of its processes could not be ended within ten seconds` : undefined;
   const sentence = [detail, left].filter((part) => part !== undefined).join("; ");

@@ -61,6 +61,15 @@ interface Attempt {
   /** Whether it left anything; undefined for what an older process has reported. */
   left: boolean | undefined;
   collecting: Promise<void> | undefined;
+  /** Its first process, while it runs. */
+  process: RunningProcess | undefined;
+}
+
+/** The first process of an attempt that runs. */
+export interface RunningProcess {
+  pid: number;
+  startTicks: number;
+  startedAtMs: number;
 }
 
 /** A thing that was asked for may be dropped when its answer is late: nothing of it can be lost. */
@@ -173,6 +182,15 @@ export class Runs {
     await publish(this.#options.outputDir, published);
   }
 
+  /** Attempts that run now and were started before `beforeMs` of the wall clock. */
+  running(beforeMs: number): (RunningProcess & { key: string })[] {
+    const found: (RunningProcess & { key: string })[] = [];
+    for (const [key, { process }] of this.#attempts) {
+      if (process !== undefined && process.startedAtMs < beforeMs) found.push({ ...process, key });
+    }
+    return found;
+  }
+
   /** What a running attempt has written; null when it does not run, and then its files are complete. */
   async readOutput(
     key: string,
@@ -196,7 +214,9 @@ export class Runs {
     for (const held of running) {
       const key = attemptKeyOf(held.key);
       const requires = await this.#recognise(key, held.key);
-      if (requires !== undefined) this.adopted.running.push(adoptedRun(key, held, requires));
+      if (requires === undefined) continue;
+      this.adopted.running.push(adoptedRun(key, held, requires));
+      if (held.phase === "running") this.#startedAs(key, held);
     }
     for (const event of ended) {
       const key = attemptKeyOf(event.key);
@@ -218,9 +238,17 @@ export class Runs {
   #onEvent(event: RunEvent): void {
     const { port } = this.#options;
     if (this.#early !== undefined) this.#early.push(event);
-    else if (event.type === "started") port.started(attemptKeyOf(event.key), Math.round(event.startedAtMs));
-    else if (event.type === "ended") this.#onEnded(event);
+    else if (event.type === "started") {
+      const key = attemptKeyOf(event.key);
+      this.#startedAs(key, event);
+      port.started(key, Math.round(event.startedAtMs));
+    } else if (event.type === "ended") this.#onEnded(event);
     else port.unavailable(event.type === "unavailable" ? event.reason : null);
+  }
+
+  #startedAs(key: string, process: RunningProcess): void {
+    const attempt = this.#attempts.get(key);
+    if (attempt !== undefined) attempt.process = process;
   }
 
   #onEnded(event: EndedEvent): void {
@@ -238,6 +266,7 @@ export class Runs {
       this.#attempts.set(key, attempt);
     }
     attempt.prepared = undefined;
+    attempt.process = undefined;
     attempt.left = !event.folderEmpty;
     const task = event.stage === "folder" ? parseAttemptKey(key) : undefined;
     if (task !== undefined) this.templates.lost(task.experiment, task.template);
@@ -278,7 +307,15 @@ const NO_REQUIREMENT: Requirement = {
 };
 
 function newAttempt(runKey: string, outputs: readonly OutputDefinition[]): Attempt {
-  return { runKey, prepared: undefined, directory: undefined, outputs, left: undefined, collecting: undefined };
+  return {
+    runKey,
+    prepared: undefined,
+    directory: undefined,
+    outputs,
+    left: undefined,
+    collecting: undefined,
+    process: undefined,
+  };
 }
 
 function adoptedRun(key: string, held: HeldRun, need: Requirement): AdoptedRuns["running"][number] {

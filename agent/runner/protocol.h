@@ -144,6 +144,7 @@ enum record_flag {
   FLAG_LEFT_BEHIND = 32, /* a process could not be ended in time; the supervisor keeps trying */
   FLAG_UNRECORDED = 64,  /* reported without being in the results file, which could not be written */
   FLAG_FOLDER_EMPTY = 128, /* the task left nothing in the folder that was made for it; it is there no longer */
+  FLAG_STORAGE = 256, /* struct storage stands behind the inline error output */
 };
 
 #define RECORD_MAGIC 0x31525241u /* "ARR1" */
@@ -173,12 +174,17 @@ struct record {
   uint64_t user_us, system_us, max_rss_bytes;
   uint64_t out_bytes, err_bytes; /* written by the task, kept or not */
   uint32_t out_inline, err_inline;
-  /* key, inline output, inline error output, zeros to a multiple of 8 */
+  /* key, inline output, inline error output, with FLAG_STORAGE a struct storage, zeros to a multiple of 8 */
+};
+
+/* Not aligned. What a task did not touch is not told; who does not know the flag reads the record as before. */
+struct storage {
+  uint64_t blocks_read, blocks_written; /* of 512 bytes */
 };
 #define STARTED_BYTES offsetof(struct record, ended_wall_ns)
 _Static_assert(offsetof(struct record, ended_wall_ns) == 48, "started record");
 _Static_assert(sizeof(struct record) == 128, "ended record");
-_Static_assert(sizeof(struct record) + KEY_MAX_BYTES + 2 * INLINE_MAX_BYTES + 8 <= RECORD_MAX_BYTES, "a record fits");
+_Static_assert(sizeof(struct record) + KEY_MAX_BYTES + 2 * INLINE_MAX_BYTES + sizeof(struct storage) + 8 <= RECORD_MAX_BYTES, "a record fits");
 
 #define PAGE_MAGIC 0x31505241u /* "ARP1" */
 enum page_phase { PAGE_IDLE = 0, PAGE_STARTING = 1, PAGE_RUNNING = 2 };

@@ -22,7 +22,8 @@
 /* Longer times are cut to this so that no sum of times can overflow. */
 #define TEN_YEARS_MS (10ull * 366 * 86400 * 1000)
 
-static void put(struct news *news, const struct record *head, size_t head_size, const void *key, const void *out, const void *err) {
+static void put(struct news *news, const struct record *head, size_t head_size, const void *key, const void *out, const void *err,
+                const struct storage *storage) {
   uint8_t *p = news->bytes + news->size;
   size_t n = head_size;
   memcpy(p, head, head_size);
@@ -33,6 +34,10 @@ static void put(struct news *news, const struct record *head, size_t head_size, 
     n += head->out_inline;
     memcpy(p + n, err, head->err_inline);
     n += head->err_inline;
+    if (head->flags & FLAG_STORAGE) {
+      memcpy(p + n, storage, sizeof *storage);
+      n += sizeof *storage;
+    }
   }
   news->size += record_seal(p, n);
 }
@@ -49,7 +54,7 @@ void task_put_started(struct task *t, struct results *results, struct news *news
                      .started_wall_ns = t->started_wall_ns,
                      .pid = t->pid,
                      .start_ticks = t->start_ticks};
-  put(news, &r, STARTED_BYTES, t->run->key, NULL, NULL);
+  put(news, &r, STARTED_BYTES, t->run->key, NULL, NULL, NULL);
 }
 
 static uint16_t output_flags(const struct output *o, uint16_t cut, uint16_t file) {
@@ -88,7 +93,9 @@ static void put_ended(struct task *t, struct results *results, struct news *news
   if (signaled && WCOREDUMP(t->status)) r.flags |= FLAG_CORE;
   if (t->left_behind) r.flags |= FLAG_LEFT_BEHIND;
   if (t->folder_empty) r.flags |= FLAG_FOLDER_EMPTY;
-  put(news, &r, sizeof r, t->run->key, t->out.head, t->err_out.head);
+  struct storage storage = {t->blocks_read, t->blocks_written};
+  if (storage.blocks_read || storage.blocks_written) r.flags |= FLAG_STORAGE;
+  put(news, &r, sizeof r, t->run->key, t->out.head, t->err_out.head, &storage);
 }
 
 /* Everything about the task is known: its record, and nothing of it is kept. */
@@ -141,6 +148,7 @@ void task_start(struct task *t, struct run *run, struct results *results, int nu
   t->err = 0;
   t->start_ticks = t->time_limit_at = t->kill_at = t->give_up_at = t->started_due = 0;
   t->user_us = t->system_us = t->max_rss_bytes = 0;
+  t->blocks_read = t->blocks_written = 0;
   t->left_behind = 0;
   t->out.total = t->err_out.total = 0;
   t->out.err = t->err_out.err = 0;
@@ -220,6 +228,8 @@ static void account(struct task *t, const struct rusage *u) {
   t->user_us += (uint64_t)u->ru_utime.tv_sec * 1000000u + (uint64_t)u->ru_utime.tv_usec;
   t->system_us += (uint64_t)u->ru_stime.tv_sec * 1000000u + (uint64_t)u->ru_stime.tv_usec;
   if (rss > t->max_rss_bytes) t->max_rss_bytes = rss;
+  t->blocks_read += (uint64_t)u->ru_inblock;
+  t->blocks_written += (uint64_t)u->ru_oublock;
 }
 
 /* True when we have no child left. */
@@ -306,5 +316,5 @@ void task_put_unstarted(const char *key, uint32_t key_size, enum cause cause, en
     r.pid = lost->task_pid;
     r.start_ticks = lost->task_start_ticks;
   }
-  put(news, &r, sizeof r, key, "", "");
+  put(news, &r, sizeof r, key, "", "", NULL);
 }

@@ -32,6 +32,7 @@ struct task {
   uint64_t time_limit_at, kill_at, give_up_at; /* monotonic; 0: none */
   uint64_t started_due; /* when the started record is written on its own; 0: it has been */
   uint64_t user_us, system_us, max_rss_bytes;
+  uint64_t blocks_read, blocks_written; /* of 512 bytes, from and to storage */
   uint32_t left_behind;
   struct output out, err_out;
 };

@@ -10,6 +10,7 @@ import type { DispatchEvent } from "../domain/event/event.ts";
 import type { ExperimentRecord } from "../domain/experiment/record.ts";
 import { taskIdText } from "../domain/task/find.ts";
 import type { ListedTask } from "../domain/task/list.ts";
+import { encodeNode } from "./encode-figures.ts";
 
 export function timestamp(ms: number): string {
   return new Date(ms).toISOString();
@@ -49,7 +50,7 @@ export function encodeTask({ experiment, templateName, view }: ListedTask): Task
   };
 }
 
-export function encodeAgent({ agent, name, enrolledAtMs, view }: AgentRecord): Agent {
+export function encodeAgent({ agent, name, enrolledAtMs, view, sample }: AgentRecord): Agent {
   return {
     id: agent,
     name,
@@ -72,6 +73,7 @@ export function encodeAgent({ agent, name, enrolledAtMs, view }: AgentRecord): A
       lasts_seconds: view.lastsMs === null ? null : view.lastsMs / 1000,
       seen_at: timestamp(view.seenAtMs),
     },
+    figures: sample && encodeNode(sample),
   };
 }
 

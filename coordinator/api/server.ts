@@ -8,7 +8,7 @@ import fastify, { type FastifyInstance } from "fastify";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 import { CONNECTIONS_MAX } from "../../shared/model/constants.ts";
-import type { AgentSources } from "../domain/agent/agents.ts";
+import { type AgentSources, measuredAgents } from "../domain/agent/agents.ts";
 import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
 import type { EventHub } from "../domain/event/hub.ts";
@@ -73,13 +73,15 @@ const HEADERS = {
 
 export function createApiServer(options: ApiOptions): ApiServer {
   const { sources, log, version } = options;
-  const agents = createAgentSockets({ sessions: options.sessions, log });
+  const agents = createAgentSockets({ sessions: options.sessions, figures: sources.figures, log });
   const watchers = createWatcherSockets({ hub: options.hub, log });
   const gate = createGate(options.tokenHash);
   const metrics = createMetrics({
     work: options.work,
+    agents: () => measuredAgents(sources),
     gauges: () => ({
       agent_sessions: agents.sessions(),
+      ...sources.figures.counts(),
       watchers: options.hub.watchers(),
       ...forwarder.figures(),
     }),

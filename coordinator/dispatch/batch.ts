@@ -28,6 +28,12 @@ export interface LeaseRecord {
   attempts: number[];
 }
 
+/** Bytes from and to storage, columns of an `EndRecord`. */
+export interface StorageColumns {
+  readBytes: number[];
+  writtenBytes: number[];
+}
+
 /** Ends of one template. All columns have the length of `indexes`. */
 export interface EndRecord {
   experiment: ExperimentId;
@@ -53,6 +59,8 @@ export interface EndRecord {
   endedAtMs: number[];
   cpuMs: number[];
   memoryMaxBytes: number[];
+  /** Absent where no attempt touched storage. */
+  storage?: StorageColumns;
   /** Last error output, by position. */
   tails: Record<string, string>;
   /** What else is known, by position. */

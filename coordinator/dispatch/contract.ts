@@ -68,6 +68,8 @@ export interface TaskView {
   /** The agent that holds or last held it in this reign's memory. */
   agent: AgentId | null;
   phase: PhaseName | null;
+  /** When the attempt that is held started, as its agent says; null when it has not, or has not said so yet. */
+  startedAtMs: number | null;
   notBeforeMs: number | null;
 }
 

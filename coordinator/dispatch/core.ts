@@ -75,6 +75,8 @@ export interface Held {
   ghost: boolean;
   /** Phase as last reported, index into PHASE_NAMES; set by `setPhase`. */
   phase: number;
+  /** Wall-clock ms at which its agent says that it started; 0 until it does. */
+  startedAtMs: number;
 }
 
 /** What the dispatcher knows of one agent in this reign. */

@@ -169,6 +169,7 @@ function lateHeld(core: Core, template: TemplateLedger, index: number, attempt: 
     reported: false,
     ghost: true,
     phase: 0,
+    startedAtMs: 0,
   };
   // Nobody may lease it while the report is on its way into the journal.
   core.held.set(template.base + index, passing);
@@ -187,6 +188,8 @@ function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: N
   end.endedAtMs = endedAtMs;
   end.cpuMs = group.cpuMs[i] as number;
   end.memoryMaxBytes = group.memoryMaxBytes[i] as number;
+  end.readBytes = group.readBytes?.[i] ?? 0;
+  end.writtenBytes = group.writtenBytes?.[i] ?? 0;
   end.tail = group.tails?.[i];
   end.detail = group.details?.[i];
   held.reported = true;
@@ -225,6 +228,8 @@ export function decideEnd(core: Core, held: Held, outcome: Outcome, blame: Blame
     endedAtMs: 0,
     cpuMs: 0,
     memoryMaxBytes: 0,
+    readBytes: 0,
+    writtenBytes: 0,
     tail: undefined,
     detail: undefined,
   };
@@ -296,6 +301,8 @@ function rowOf(group: EndGroup, i: number): EndGroup {
     cpuMs: pick(group.cpuMs),
     memoryMaxBytes: pick(group.memoryMaxBytes),
   };
+  if (group.readBytes !== undefined) row.readBytes = pick(group.readBytes);
+  if (group.writtenBytes !== undefined) row.writtenBytes = pick(group.writtenBytes);
   const tail = group.tails?.[i];
   const detail = group.details?.[i];
   if (tail !== undefined) row.tails = { 0: tail };

@@ -52,6 +52,7 @@ function serve(core: Core, floor: AgentFloor, ahead: boolean, now: Now): boolean
       reported: false,
       ghost: false,
       phase: 0,
+      startedAtMs: 0,
     };
     hold(core, held);
     leases.push(held);

@@ -90,6 +90,7 @@ function settleHeld(
     const held = template && index < template.count ? stillHeld(core, floor, template, index, attempt) : undefined;
     if (held) {
       setPhase(core, held, group.phases[i] === 0 ? 0 : 3);
+      held.startedAtMs = group.startedAtMs?.[i] ?? held.startedAtMs;
       kept.add(held);
     } else if (group.phases[i] !== HELD_ENDED) {
       // What has ended is reported next and answered by name; everything else is over for this agent.
@@ -129,6 +130,7 @@ function stillHeld(
     reported: false,
     ghost: true,
     phase: 3,
+    startedAtMs: 0,
   };
   hold(core, ghost);
   return ghost;

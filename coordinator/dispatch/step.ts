@@ -5,7 +5,7 @@
 import { PHASE_NAMES } from "../../shared/model/states.ts";
 import type { AttemptGroup, FromAgent } from "../../shared/protocol/messages.ts";
 import { onCommitted } from "./commit.ts";
-import type { AgentFloor, Core, CoreEvent, Effect, Held, Peer } from "./core.ts";
+import type { AgentFloor, Core, CoreEvent, Effect, Peer } from "./core.ts";
 import { onEnded } from "./ends.ts";
 import { releaseDue } from "./floor/backoff.ts";
 import { cutBatch, dropPutOff } from "./floor/gather.ts";
@@ -15,6 +15,8 @@ import { place } from "./placement.ts";
 import type { Now } from "./ports.ts";
 import { onDecide, onSubmit } from "./requests.ts";
 import { expireSessions, extendSessions, forgetUnheld, onHello } from "./sessions.ts";
+
+const RUNNING = PHASE_NAMES.indexOf("RUNNING");
 
 /** Changes `core` by one event. After a `resign` effect, or a thrown BrokenInvariant, the core must be thrown away. */
 export function step(core: Core, event: CoreEvent, now: Now): Effect[] {
@@ -85,8 +87,7 @@ function onMessage(core: Core, peer: Peer, message: FromAgent, now: Now, effects
       if (message.draining && floor.state === "READY") floor.state = "DRAINING";
       return;
     case "started":
-      for (const group of message.groups)
-        for (const held of heldOf(core, floor, group)) setPhase(core, held, PHASE_NAMES.indexOf("RUNNING"));
+      for (const group of message.groups) onStarted(core, floor, group);
       return;
     case "ended":
       onEnded(core, peer, floor, message.groups, now, effects);
@@ -101,24 +102,24 @@ function onMessage(core: Core, peer: Peer, message: FromAgent, now: Now, effects
     case "hello":
       effects.push({ type: "close", peer, reason: "a second hello on one connection" });
       return;
-    // Answers to the API's own requests and complaints are the shell's business.
+    // Answers to the API's own requests, samples and complaints are the shell's business.
     case "chunk":
     case "listed":
+    case "metrics":
     case "error":
       return;
   }
 }
 
-function heldOf(core: Core, floor: AgentFloor, group: AttemptGroup): Held[] {
+function onStarted(core: Core, floor: AgentFloor, group: AttemptGroup & { startedAtMs: number[] }): void {
   const template = core.ledger.experiments.get(group.experiment)?.templates[group.template];
-  if (!template) return [];
-  const found: Held[] = [];
+  if (!template) return;
   for (let i = 0; i < group.indexes.length; i++) {
     const held = core.held.get(template.base + (group.indexes[i] as number));
-    if (held && held.floor === floor && held.attempt === group.attempts[i] && held.template === template)
-      found.push(held);
+    if (!held || held.floor !== floor || held.attempt !== group.attempts[i] || held.template !== template) continue;
+    setPhase(core, held, RUNNING);
+    held.startedAtMs = group.startedAtMs[i] as number;
   }
-  return found;
 }
 
 /** The connection is gone; leases live on until they run out, so that a reconnect costs nothing. */

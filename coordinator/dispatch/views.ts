@@ -67,6 +67,7 @@ function taskView(core: Core, template: TemplateLedger, index: number): TaskView
     triedInfrastructure: template.triedInfrastructure[index] as number,
     agent: lease?.agent ?? held?.floor.agent ?? null,
     phase: state === TaskState.LEASED ? (PHASE_NAMES[held?.phase ?? 0] ?? "LEASED") : null,
+    startedAtMs: state === TaskState.LEASED && held !== undefined && held.startedAtMs > 0 ? held.startedAtMs : null,
     notBeforeMs: template.notBefore.get(index) ?? null,
   };
 }

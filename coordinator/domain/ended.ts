@@ -74,6 +74,7 @@ function viewOf(template: TemplateLedger, index: number): TaskView {
     triedInfrastructure: template.triedInfrastructure[index] ?? 0,
     agent: null,
     phase: null,
+    startedAtMs: null,
     notBeforeMs: null,
   };
 }

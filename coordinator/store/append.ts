@@ -1,13 +1,13 @@
 /**
- * A batch as the arguments of `journal_append` (db/migrations/000003): everything that is durable about work goes through
+ * A batch as the arguments of `journal_append` (db/migrations/000003, last changed in 000006): everything that is durable about work goes through
  * this one call.
  */
 import type pg from "pg";
-import type { Batch, DecisionRecord, EndRecord, LeaseRecord, SubmitRecord } from "../dispatch/batch.ts";
+import type { Batch, DecisionRecord, EndRecord, LeaseRecord, StorageColumns, SubmitRecord } from "../dispatch/batch.ts";
 import { allNumbers, BIGINT, column, INTEGER, SMALLINT, sparseTexts, storable } from "./columns.ts";
 
 /** Number of arguments of `journal_append`. */
-const ARGUMENTS = 62;
+const ARGUMENTS = 64;
 const TEXT = `select journal_append(${Array.from({ length: ARGUMENTS }, (_, i) => `$${i + 1}`).join(", ")})`;
 
 type Argument = string | number | (string | number | null)[] | null;
@@ -24,6 +24,7 @@ export function appendQuery(batch: Batch): pg.QueryConfig {
     ...leaseArguments(batch.leases.filter(holdsTasks)),
     ...endArguments(batch.ends.filter(holdsTasks)),
     ...decisionArguments(batch.decisions),
+    ...storageArguments(batch.ends.filter(holdsTasks)),
   ];
   return { name: "journal_append", text: TEXT, values };
 }
@@ -144,6 +145,18 @@ function endArguments(ends: EndRecord[]): Argument[] {
     ends.map((end) => sparseTexts(end.tails)),
     ends.map((end) => sparseTexts(end.details)),
   ];
+}
+
+/** Bytes from and to storage: none when no end of the batch has any, which is the usual case. */
+function storageArguments(ends: EndRecord[]): Argument[] {
+  if (!ends.some(({ storage }) => storage !== undefined)) return none(2);
+  const of = (pick: (storage: StorageColumns) => number[]): string | null =>
+    column(
+      ends.map(({ storage, indexes }) => (storage ? pick(storage) : new Array<number>(indexes.length).fill(0))),
+      BIGINT,
+      0,
+    );
+  return [of(({ readBytes }) => readBytes), of(({ writtenBytes }) => writtenBytes)];
 }
 
 function decisionArguments(decisions: DecisionRecord[]): Argument[] {

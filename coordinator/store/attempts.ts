@@ -16,6 +16,8 @@ const FIELDS = `
   coalesce(e.not_before_ms[n], e.not_before_ms[1], 0) as "notBeforeMs",
   coalesce(e.cpu_ms[n], e.cpu_ms[1], 0) as "cpuMs",
   coalesce(e.memory_max_bytes[n], e.memory_max_bytes[1], 0) as "memoryMaxBytes",
+  coalesce(e.read_bytes[n], e.read_bytes[1], 0) as "readBytes",
+  coalesce(e.written_bytes[n], e.written_bytes[1], 0) as "writtenBytes",
   e.tails ->> (n - 1)::text as tail, e.details ->> (n - 1)::text as detail`;
 
 /**

@@ -151,6 +151,8 @@ interface EndRow {
   ended_at_ms: Column;
   cpu_ms: Column;
   memory_max_bytes: Column;
+  read_bytes: Column;
+  written_bytes: Column;
   tails: Record<string, string> | null;
   details: Record<string, string> | null;
 }
@@ -158,7 +160,8 @@ interface EndRow {
 async function readEnds(connection: Connection, batches: BySeq, where: string, values: number[]): Promise<void> {
   const rows = await connection.rows<EndRow>(
     `select seq, experiment, template, indexes, attempts, agents, dispositions, outcomes, blames, charges, exit_codes, signals,
-       not_before_ms, started_at_ms, ended_at_ms, cpu_ms, memory_max_bytes, tails, details
+       not_before_ms, started_at_ms, ended_at_ms, cpu_ms, memory_max_bytes, read_bytes, written_bytes,
+       tails, details
      from attempt_end ${where} order by seq, position`,
     values,
     LOAD_QUERY_TIMEOUT_MS,
@@ -185,9 +188,21 @@ function endOf(row: EndRow): EndRecord {
     endedAtMs: expand(row.ended_at_ms, length, 0),
     cpuMs: expand(row.cpu_ms, length, 0),
     memoryMaxBytes: expand(row.memory_max_bytes, length, 0),
+    ...storageOf(row),
     tails: row.tails ?? {},
     details: row.details ?? {},
   };
+}
+
+/** Of a batch's records only some may have touched storage; none has columns of zeros. */
+function storageOf({ indexes, read_bytes, written_bytes }: EndRow): Pick<EndRecord, "storage"> {
+  if (read_bytes === null && written_bytes === null) return {};
+  const storage = {
+    readBytes: expand(read_bytes, indexes.length, 0),
+    writtenBytes: expand(written_bytes, indexes.length, 0),
+  };
+  const some = storage.readBytes.some(Boolean) || storage.writtenBytes.some(Boolean);
+  return some ? { storage } : {};
 }
 
 interface DecisionRow {

@@ -44,6 +44,8 @@ export interface StoredAttempt {
   notBeforeMs: number;
   cpuMs: number;
   memoryMaxBytes: number;
+  readBytes: number;
+  writtenBytes: number;
   tail: string | null;
   detail: string | null;
 }

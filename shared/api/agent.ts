@@ -1,6 +1,7 @@
 /** Agents, their enrolment and the tokens for it. */
 import { z } from "zod";
 import { SESSION_STATE_NAMES } from "../model/states.ts";
+import { NodeFigures } from "./figures.ts";
 import { pageOf, pageQuery, Timestamp } from "./page.ts";
 
 export const agentParams = { agent: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) };
@@ -39,6 +40,9 @@ export const Agent = z
         seen_at: Timestamp,
       })
       .nullable(),
+    figures: NodeFigures.nullable().meta({
+      description: "What it measured last; null when nothing came in this reign.",
+    }),
   })
   .meta({ id: "Agent" });
 export type Agent = z.infer<typeof Agent>;

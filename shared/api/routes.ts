@@ -5,6 +5,7 @@
 import type { z } from "zod";
 import * as agent from "./agent.ts";
 import * as experiment from "./experiment.ts";
+import * as figures from "./figures.ts";
 import * as health from "./health.ts";
 import * as task from "./task.ts";
 
@@ -212,6 +213,16 @@ export const routes = {
     access: "token",
     params: agent.agentParams,
     answers: { 200: json("The agent", agent.Agent) },
+  },
+  getAgentMetrics: {
+    method: "GET",
+    path: `${API_PREFIX}/agents/{agent}/metrics`,
+    summary: "An hour of what an agent measured of its node, from the memory of the coordinator that leads",
+    tag: "agents",
+    access: "token",
+    params: agent.agentParams,
+    query: figures.agentMetricsQuery,
+    answers: { 200: json("The samples", figures.AgentMetrics) },
   },
   drainAgent: {
     method: "POST",

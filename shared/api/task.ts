@@ -3,6 +3,7 @@ import { z } from "zod";
 import { BLAME_NAMES, CHARGE_NAMES, DISPOSITION_NAMES } from "../model/attempt.ts";
 import { PHASE_NAMES, TASK_STATE_NAMES } from "../model/states.ts";
 import { OutcomeName, Reason, TaskIdText } from "./experiment.ts";
+import { TaskUsage } from "./figures.ts";
 import { pageOf, pageQuery, Timestamp } from "./page.ts";
 
 export const taskParams = { task: TaskIdText };
@@ -26,6 +27,8 @@ export type Task = z.infer<typeof Task>;
 
 export const TaskDetail = Task.extend({
   inputs: z.record(z.string(), z.string()).meta({ description: "Values of parameters and inputs, by name." }),
+  started_at: Timestamp.nullable().meta({ description: "Of the attempt that is held; null when none has started." }),
+  usage: TaskUsage.nullable().meta({ description: "Of the attempt that runs, from its second second on." }),
 }).meta({ id: "TaskDetail" });
 export type TaskDetail = z.infer<typeof TaskDetail>;
 
@@ -52,6 +55,8 @@ export const Attempt = z
     not_before: Timestamp.nullable(),
     cpu_seconds: z.number().min(0),
     memory_max_bytes: z.int().min(0),
+    read_bytes: z.int().min(0).meta({ description: "From storage; what the page cache answers is not in it." }),
+    written_bytes: z.int().min(0),
     stderr_tail: z.string().nullable(),
     detail: z.string().nullable(),
   })

@@ -6,9 +6,11 @@
 import type { TemplateDefinition } from "../model/definition.ts";
 import type { AgentId, ExperimentId } from "../model/ids.ts";
 import type { Capacity } from "../model/requirement.ts";
+import type { GpuFigures, TaskUsage } from "../model/usage.ts";
 
-export const PROTOCOL_VERSION = 1;
-/** The oldest version that is still understood (N−1 tolerance from the second version on). */
+/** 2: `metrics`, and storage bytes in ends. What came with a version is sent only to a peer that speaks it. */
+export const PROTOCOL_VERSION = 2;
+/** The oldest version that is still understood (N−1 tolerance). */
 export const PROTOCOL_VERSION_OLDEST = 1;
 
 /** Attempts of one template: `indexes[i]` with `attempts[i]`. */
@@ -23,6 +25,8 @@ export interface AttemptGroup {
 export interface HeldGroup extends AttemptGroup {
   /** Per attempt: 0 not started, 1 running, 2 ended and not yet acknowledged. */
   phases: number[];
+  /** From version 2 on: wall-clock milliseconds, 0 while not started. */
+  startedAtMs?: number[];
 }
 
 /** What a lease of one template needs beyond its index; sent once per session. */
@@ -68,11 +72,17 @@ export interface EndGroup extends AttemptGroup {
   endedAtMs: number[];
   cpuMs: number[];
   memoryMaxBytes: number[];
+  /** From version 2 on, and only where one of them is not 0: bytes from and to storage. */
+  readBytes?: number[];
+  writtenBytes?: number[];
   /** Last error output of failed ones, by position in this group. */
   tails?: Record<string, string>;
   /** A sentence on what went wrong, by position, where the codes do not say it all. */
   details?: Record<string, string>;
 }
+
+/** What running attempts use, a column per field of `TaskUsage`. */
+export type UsageGroup = AttemptGroup & { [Field in keyof TaskUsage]: number[] };
 
 export type ToAgent =
   | { type: "challenge"; version: number; versionOldest: number; nonce: string; timeline: number }
@@ -150,6 +160,11 @@ export type FromAgent =
   | { type: "renew"; sentAtMs: number }
   | { type: "started"; groups: (AttemptGroup & { startedAtMs: number[] })[] }
   | { type: "ended"; groups: EndGroup[] }
+  /**
+   * Samples, from version 2 on. Never repeated, never waited for: dropped where the socket is not empty. `node` in the order
+   * of `NODE_FIGURES`; attempts that a sample does not name are not measured (any more).
+   */
+  | { type: "metrics"; atMs: number; node?: number[]; gpus?: GpuFigures[]; groups: UsageGroup[] }
   /** `total` is the size known so far; `end` closes the request; `missing` says that there is no such file. */
   | {
       type: "chunk";

@@ -14,6 +14,7 @@ const TASKS_MAX: Record<Grouped["type"], number> = {
   leases: FRAME_TASKS_MAX,
   started: FRAME_TASKS_MAX,
   ended: FRAME_TASKS_MAX,
+  metrics: FRAME_TASKS_MAX,
   ack: HELD_ATTEMPTS_MAX,
   recall: HELD_ATTEMPTS_MAX,
   cancel: HELD_ATTEMPTS_MAX,
@@ -31,8 +32,12 @@ export function splitMessage(message: Message, halve = false): Message[] {
   const parts = splitGroups<AttemptGroup>(message.groups, tasksMax);
   return parts.map((groups, i) => {
     const part = { ...message, groups } as Message;
-    // What was refused is said once.
+    // What was refused is said once, and so is what is of the node.
     if (i > 0 && part.type === "ack") delete part.refused;
+    if (i > 0 && part.type === "metrics") {
+      delete part.node;
+      delete part.gpus;
+    }
     return part;
   });
 }

@@ -37,6 +37,8 @@ export interface ReportedEnd {
 
 export class FakeCoordinator {
   ttlMs = 3_000;
+  /** The newest version it speaks. */
+  version = PROTOCOL_VERSION;
   timeline = 1;
   /** False: renewals are left unanswered. */
   renewing = true;
@@ -149,8 +151,8 @@ export class FakeCoordinator {
     const { timeline } = this;
     this.#send(socket, {
       type: "challenge",
-      version: PROTOCOL_VERSION,
-      versionOldest: PROTOCOL_VERSION,
+      version: this.version,
+      versionOldest: 1,
       nonce,
       timeline,
     });

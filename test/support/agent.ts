@@ -23,6 +23,7 @@ export function agentOptions(apiUrl: string, outputDir: string, more: Partial<Ag
     passEnv: [],
     pollIntervalMs: 10_000,
     lastsMs: null,
+    metricsIntervalMs: 0,
     drainTimeoutMs: 60_000,
     program: "0.0.0",
     env: {},

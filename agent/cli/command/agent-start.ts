@@ -38,7 +38,15 @@ export async function startAgent(invocation: Invocation): Promise<number> {
   const outputDir = requiredOutputDir(settings);
   const log = agentLogger(settings, secrets, invocation.err.isTerminal);
   for (const notice of notices) log.warn(notice);
-  const { apiUrl, enrolmentToken, passEnv, pollIntervalMs, lastsMs = null, drainTimeoutMs } = settings;
+  const {
+    apiUrl,
+    enrolmentToken,
+    passEnv,
+    pollIntervalMs,
+    metricsIntervalMs,
+    lastsMs = null,
+    drainTimeoutMs,
+  } = settings;
   const agent = await createAgent({
     apiUrl,
     outputDir,
@@ -49,6 +57,7 @@ export async function startAgent(invocation: Invocation): Promise<number> {
     passEnv,
     pollIntervalMs,
     lastsMs,
+    metricsIntervalMs,
     drainTimeoutMs,
     program: PROGRAM_VERSION,
     env: invocation.environment,

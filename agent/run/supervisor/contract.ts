@@ -125,6 +125,9 @@ export interface EndedEvent {
   cpuMs: number;
   /** Largest resident set of one of its processes. */
   maxRssBytes: number;
+  /** From and to storage, by every process of its tree that was waited for; 0 too when its runner is too old to say. */
+  readBytes: number;
+  writtenBytes: number;
   stdout: StreamEnd;
   stderr: StreamEnd;
   coreDumped: boolean;

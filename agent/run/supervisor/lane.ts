@@ -340,6 +340,8 @@ function lostWithoutRecord(key: string, lane: number): EndedEvent {
     durationMs: 0,
     cpuMs: 0,
     maxRssBytes: 0,
+    readBytes: 0,
+    writtenBytes: 0,
     stdout: nothing,
     stderr: nothing,
     coreDumped: false,

@@ -8,6 +8,10 @@ import { readNsAsMs, readU64 } from "./frames.ts";
 const STARTED_BYTES = 48;
 const ENDED_BYTES = 128;
 const HELD_BYTES = 32;
+/** Blocks read and written, where the flag says that they stand behind the output. */
+const STORAGE_BYTES = 16;
+/** What the kernel counts blocks in, whatever the disk's own are. */
+const BLOCK_BYTES = 512;
 const KIND_STARTED = 1;
 const EMPTY = Buffer.alloc(0);
 
@@ -26,7 +30,7 @@ const STAGES: readonly (EndStage | null)[] = [
   "record",
   "folder",
 ];
-const Flag = { OUT_CUT: 1, ERR_CUT: 2, OUT_FILE: 4, ERR_FILE: 8, CORE: 16, FOLDER_EMPTY: 128 } as const;
+const Flag = { OUT_CUT: 1, ERR_CUT: 2, OUT_FILE: 4, ERR_FILE: 8, CORE: 16, FOLDER_EMPTY: 128, STORAGE: 256 } as const;
 
 export interface DecodedRecord {
   /** What an acknowledgement names. */
@@ -58,6 +62,8 @@ export function decodeRecord(buffer: Buffer, from: number, to: number, lane: num
   const outAt = keyAt + keyBytes;
   if (outAt + outInline + errInline > to) return undefined;
   const flags = buffer.readUInt16LE(from + 36);
+  const storageAt = (flags & Flag.STORAGE) !== 0 ? outAt + outInline + errInline : -1;
+  if (storageAt >= 0 && storageAt + STORAGE_BYTES > to) return undefined;
   const exitCode = buffer.readInt32LE(from + 64);
   const signal = buffer.readInt32LE(from + 68);
   const event: EndedEvent = {
@@ -74,6 +80,8 @@ export function decodeRecord(buffer: Buffer, from: number, to: number, lane: num
     durationMs: readNsAsMs(buffer, from + 56),
     cpuMs: (readU64(buffer, from + 80) + readU64(buffer, from + 88)) / 1000,
     maxRssBytes: readU64(buffer, from + 96),
+    readBytes: storageAt < 0 ? 0 : readU64(buffer, storageAt) * BLOCK_BYTES,
+    writtenBytes: storageAt < 0 ? 0 : readU64(buffer, storageAt + 8) * BLOCK_BYTES,
     stdout: stream(buffer, readU64(buffer, from + 104), outAt, outInline, flags & Flag.OUT_FILE, flags & Flag.OUT_CUT),
     stderr: stream(
       buffer,

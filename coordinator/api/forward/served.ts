@@ -27,6 +27,7 @@ export const SERVED: Record<RouteId, Served> = {
   cancelTask: "dispatcher",
   listAgents: "dispatcher",
   getAgent: "dispatcher",
+  getAgentMetrics: "dispatcher",
   drainAgent: "dispatcher",
   createEnrolmentToken: "here",
   listEnrolmentTokens: "here",

@@ -2,7 +2,7 @@
 import type { CreatedEnrolmentToken } from "../../../shared/api/agent.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
-import { type AgentSources, drainAgent, findAgent, listAgents } from "../../domain/agent/agents.ts";
+import { type AgentSources, agentHistory, drainAgent, findAgent, listAgents } from "../../domain/agent/agents.ts";
 import {
   createEnrolmentToken,
   type EnrolmentSources,
@@ -11,6 +11,7 @@ import {
   revokeEnrolmentToken,
 } from "../../domain/agent/enrolment.ts";
 import { encodeAgent, encodeEnrolmentToken } from "../encode.ts";
+import { encodeHistory } from "../encode-figures.ts";
 import { RememberedAnswers } from "./idempotency.ts";
 import { type Handlers, ok } from "./register.ts";
 
@@ -18,6 +19,7 @@ type AgentRoutes = Extract<
   RouteId,
   | "listAgents"
   | "getAgent"
+  | "getAgentMetrics"
   | "drainAgent"
   | "enrolAgent"
   | "createEnrolmentToken"
@@ -35,6 +37,12 @@ export function agentHandlers(sources: AgentSources & EnrolmentSources): Handler
     },
 
     getAgent: async ({ params }) => ok(encodeAgent(await findAgent(sources, params.agent as AgentId))),
+
+    getAgentMetrics: async ({ params, query }) => {
+      const sinceMs = query.since === undefined ? 0 : Date.parse(query.since);
+      const rows = await agentHistory(sources, params.agent as AgentId, sinceMs);
+      return ok({ agent: params.agent, items: rows.map(encodeHistory) });
+    },
 
     drainAgent: async ({ params, body }) => {
       const reason = body.reason ?? "drained by request";

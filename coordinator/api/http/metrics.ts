@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import type { Capacity } from "../../../shared/model/requirement.ts";
 import type { WorkFigures } from "../../domain/figures.ts";
+import { agentFigures, type NamedSample } from "./agent-figures.ts";
 import { Exposition, type Labels } from "./exposition.ts";
 
 export interface Metrics {
@@ -13,6 +14,8 @@ export interface Metrics {
 
 interface MetricSources {
   work: WorkFigures;
+  /** In the order in which they are shown. */
+  agents(): NamedSample[];
   /** Further gauges, by name without prefix. */
   gauges(): Record<string, number>;
 }
@@ -36,7 +39,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   };
 }
 
-function ownFigures({ work, gauges }: MetricSources): string {
+function ownFigures({ work, agents, gauges }: MetricSources): string {
   const out = new Exposition();
   taskFigures(out, work);
   loopFigures(out, work);
@@ -45,6 +48,7 @@ function ownFigures({ work, gauges }: MetricSources): string {
     const type = name.endsWith("_total") ? "counter" : "gauge";
     out.series(`scheduler_dispatch_${name}`, type, "Figure of the dispatcher or of this coordinator.", [[{}, value]]);
   }
+  agentFigures(out, agents());
   return out.text();
 }
 

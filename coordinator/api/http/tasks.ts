@@ -3,20 +3,23 @@ import type { RouteId } from "../../../shared/api/routes.ts";
 import type { Attempt, TaskDetail } from "../../../shared/api/task.ts";
 import { BLAME_NAMES, CHARGE_NAMES, DISPOSITION_NAMES, OUTCOME_NAMES } from "../../../shared/model/attempt.ts";
 import type { AgentSources } from "../../domain/agent/agents.ts";
+import type { SampledUsage } from "../../domain/agent/figures.ts";
 import type { AgentFiles } from "../../domain/agent/files.ts";
 import type { Sources } from "../../domain/experiment/find.ts";
 import type { AttemptRecord } from "../../domain/task/attempts.ts";
 import type { FoundTask } from "../../domain/task/find.ts";
 import { openLog } from "../../domain/task/log.ts";
-import { attemptsOfTask, cancelTask, explainTask, inputsOf, showTask } from "../../domain/task/task.ts";
+import { attemptsOfTask, cancelTask, explainTask, inputsOf, showTask, usageOf } from "../../domain/task/task.ts";
 import { encodeTask, exitCode, timestamp, timestampOrNull } from "../encode.ts";
+import { encodeUsage } from "../encode-figures.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type TaskRoutes = Extract<RouteId, "getTask" | "listAttempts" | "readLog" | "explainTask" | "cancelTask">;
 
 export function taskHandlers(sources: Sources & AgentSources, files: AgentFiles): Handlers<TaskRoutes> {
+  const detail = (task: FoundTask): TaskDetail => encodeTaskDetail(task, usageOf(sources.figures, task));
   return {
-    getTask: async ({ params }) => ok(encodeTaskDetail(await showTask(sources, params.task))),
+    getTask: async ({ params }) => ok(detail(await showTask(sources, params.task))),
 
     listAttempts: async ({ params, query }) => {
       const page = await attemptsOfTask(sources, sources.agents, params.task, {
@@ -40,22 +43,27 @@ export function taskHandlers(sources: Sources & AgentSources, files: AgentFiles)
 
     explainTask: async ({ params }) => {
       const { task, reasons } = await explainTask(sources, params.task);
-      return ok({ task: encodeTaskDetail(task).id, state: task.view.state, reasons });
+      return ok({ task: detail(task).id, state: task.view.state, reasons });
     },
 
     cancelTask: async ({ params, body, caller }) => {
-      return ok(encodeTaskDetail(await cancelTask(sources, params.task, body.reason, caller.actor)));
+      return ok(detail(await cancelTask(sources, params.task, body.reason, caller.actor)));
     },
   };
 }
 
-function encodeTaskDetail(task: FoundTask): TaskDetail {
+function encodeTaskDetail(task: FoundTask, usage: SampledUsage | null): TaskDetail {
   const { key, template, view } = task;
   const listed = { experiment: key.experiment, templateName: template.name, view };
-  return { ...encodeTask(listed), inputs: inputsOf(task) };
+  return {
+    ...encodeTask(listed),
+    inputs: inputsOf(task),
+    started_at: timestampOrNull(view.startedAtMs),
+    usage: usage && encodeUsage(usage),
+  };
 }
 
-function encodeAttempt({ attempt, agent, end }: AttemptRecord, agentName: string | null): Attempt {
+function encodeAttempt({ attempt, agent, startedAtMs, end }: AttemptRecord, agentName: string | null): Attempt {
   return {
     attempt,
     agent,
@@ -66,11 +74,13 @@ function encodeAttempt({ attempt, agent, end }: AttemptRecord, agentName: string
     charged_to: end && (CHARGE_NAMES[end.charge] ?? null),
     exit_code: end && exitCode(end.exitCode),
     signal: end && (end.signal === 0 ? null : end.signal),
-    started_at: end && (end.startedAtMs === 0 ? null : timestamp(end.startedAtMs)),
+    started_at: timestampOrNull(startedAtMs),
     ended_at: end && timestampOrNull(end.endedAtMs === 0 ? null : end.endedAtMs),
     not_before: end && (end.notBeforeMs === 0 ? null : timestamp(end.notBeforeMs)),
     cpu_seconds: end ? end.cpuMs / 1000 : 0,
     memory_max_bytes: end?.memoryMaxBytes ?? 0,
+    read_bytes: end?.readBytes ?? 0,
+    written_bytes: end?.writtenBytes ?? 0,
     stderr_tail: end?.tail ?? null,
     detail: end?.detail ?? null,
   };

@@ -17,6 +17,7 @@ import {
 import type { AgentId } from "../../../shared/model/ids.ts";
 import { decodeFromAgent, encodeFrames } from "../../../shared/protocol/codec.ts";
 import type { FromAgent, Reaction, ToAgent } from "../../../shared/protocol/messages.ts";
+import type { AgentFigures } from "../../domain/agent/figures.ts";
 import type { AgentFiles, FileRead } from "../../domain/agent/files.ts";
 import type { AgentSession, AgentSessions } from "../../domain/agent/session.ts";
 import { closeSocket } from "./close.ts";
@@ -38,17 +39,25 @@ const REACTIONS: Partial<Record<ErrorCode, Reaction>> = {
   protocol_version_unsupported: "stop",
 };
 
-export function createAgentSockets(options: { sessions: AgentSessions; log: Logger }): AgentSockets {
-  const { sessions, log } = options;
+export function createAgentSockets(options: {
+  sessions: AgentSessions;
+  figures: AgentFigures;
+  log: Logger;
+}): AgentSockets {
+  const { sessions, figures, log } = options;
   const open = new Set<AgentSocket>();
   const proven = new Map<AgentId, AgentSocket>();
   const room: Room = {
     sessions,
+    figures,
     log,
     proven: (agent, socket) => void proven.set(agent, socket),
+    isProven: (agent, socket) => proven.get(agent) === socket,
     gone: (agent, socket) => {
       open.delete(socket);
-      if (agent !== undefined && proven.get(agent) === socket) proven.delete(agent);
+      if (agent === undefined || proven.get(agent) !== socket) return;
+      proven.delete(agent);
+      figures.gone(agent);
     },
   };
   const closeAll = (code: ErrorCode, reason: string): void => {
@@ -106,8 +115,10 @@ function filesOf(proven: Map<AgentId, AgentSocket>): AgentFiles {
 
 interface Room {
   sessions: AgentSessions;
+  figures: AgentFigures;
   log: Logger;
   proven(agent: AgentId, socket: AgentSocket): void;
+  isProven(agent: AgentId, socket: AgentSocket): boolean;
   gone(agent: AgentId | undefined, socket: AgentSocket): void;
 }
 
@@ -188,7 +199,11 @@ class AgentSocket {
     if (message.type === "chunk" || message.type === "listed") this.requests.receive(message);
     else if (message.type === "error")
       this.room.log.warn("an agent reports an error", { agent: this.agent, ...message });
-    else this.session.receive(message);
+    else if (message.type === "metrics") {
+      // An older connection of an agent has nothing to say about now.
+      if (this.agent !== undefined && this.room.isProven(this.agent, this))
+        this.room.figures.receive(this.agent, message);
+    } else this.session.receive(message);
   }
 
   private async onHello(hello: Extract<FromAgent, { type: "hello" }>): Promise<void> {

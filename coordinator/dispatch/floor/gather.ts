@@ -121,6 +121,8 @@ export interface GatheredEnd {
   endedAtMs: number;
   cpuMs: number;
   memoryMaxBytes: number;
+  readBytes: number;
+  writtenBytes: number;
   tail: string | undefined;
   detail: string | undefined;
 }
@@ -149,12 +151,24 @@ export function gatherEnd(core: Core, held: Held, end: GatheredEnd): void {
   record.endedAtMs.push(end.endedAtMs);
   record.cpuMs.push(end.cpuMs);
   record.memoryMaxBytes.push(end.memoryMaxBytes);
+  if (end.readBytes > 0 || end.writtenBytes > 0 || record.storage !== undefined) addStorage(record, end);
   if (end.tail !== undefined) record.tails[position] = end.tail;
   if (end.detail !== undefined) record.details[position] = end.detail;
   held.ending = true;
   cut.ended.push(held);
   cut.tasks++;
   countEnd(deltaOf(cut, template.experiment.id), end);
+}
+
+/** Most attempts touch no storage; the columns begin with the first one that does. */
+function addStorage(record: EndRecord, { readBytes, writtenBytes }: GatheredEnd): void {
+  const before = record.indexes.length - 1;
+  record.storage ??= {
+    readBytes: new Array<number>(before).fill(0),
+    writtenBytes: new Array<number>(before).fill(0),
+  };
+  record.storage.readBytes.push(readBytes);
+  record.storage.writtenBytes.push(writtenBytes);
 }
 
 function countEnd(delta: CounterDelta, end: GatheredEnd): void {

@@ -54,5 +54,6 @@ function restoreLease(core: Core, template: TemplateLedger, index: number, lease
     reported: false,
     ghost: false,
     phase: 0,
+    startedAtMs: 0,
   });
 }

@@ -4,11 +4,14 @@ import type { AgentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import type { AgentStore, StoredAgent } from "../../store/agents.ts";
 import type { Listed } from "../experiment/list.ts";
+import type { AgentFigures } from "./figures.ts";
+import type { HistoryRow } from "./node-history.ts";
 import type { AgentRecord } from "./record.ts";
 
 export interface AgentSources {
   dispatcher: Dispatcher;
   agents: AgentStore;
+  figures: AgentFigures;
 }
 
 /** By number. Throws `cursor_invalid`. */
@@ -47,13 +50,30 @@ export async function drainAgent(sources: AgentSources, id: AgentId, reason: str
   return findAgent(sources, id);
 }
 
-function withViews({ dispatcher }: AgentSources, stored: StoredAgent[]): AgentRecord[] {
+/** What an agent measured in the last hour, oldest first. Throws `agent_not_found`. */
+export async function agentHistory(sources: AgentSources, id: AgentId, sinceMs: number): Promise<HistoryRow[]> {
+  await findAgent(sources, id);
+  return sources.figures.history(id, sinceMs);
+}
+
+/** Agents that measure, by number, with their names. */
+export function measuredAgents({ dispatcher, figures }: Pick<AgentSources, "dispatcher" | "figures">) {
+  const names = new Map(dispatcher.agents().map(({ agent, name }) => [agent, name]));
+  return figures.agents().flatMap((agent) => {
+    const sample = figures.latest(agent);
+    const name = names.get(agent);
+    return sample === undefined || name === undefined ? [] : { name, sample };
+  });
+}
+
+function withViews({ dispatcher, figures }: AgentSources, stored: StoredAgent[]): AgentRecord[] {
   const views = new Map(dispatcher.agents().map((view) => [view.agent, view]));
   return stored.map(({ agent, name, enrolledAtMs }) => ({
     agent,
     name,
     enrolledAtMs,
     view: views.get(agent) ?? null,
+    sample: figures.latest(agent) ?? null,
   }));
 }
 

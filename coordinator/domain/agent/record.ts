@@ -1,6 +1,7 @@
 /** An agent as people see it. */
 import type { AgentId } from "../../../shared/model/ids.ts";
 import type { AgentView } from "../../dispatch/contract.ts";
+import type { NodeSample } from "./node-sample.ts";
 
 export interface AgentRecord {
   agent: AgentId;
@@ -8,4 +9,6 @@ export interface AgentRecord {
   enrolledAtMs: number;
   /** What the dispatcher knows of its session; null when it has seen none in this reign. */
   view: AgentView | null;
+  /** What it measured last; null when nothing came. */
+  sample: NodeSample | null;
 }

@@ -9,6 +9,8 @@ import type { FoundTask } from "./find.ts";
 export interface AttemptRecord {
   attempt: number;
   agent: AgentId | null;
+  /** When its agent says that it started; null while it has not. */
+  startedAtMs: number | null;
   /** Null while it is held. */
   end: StoredAttempt | null;
 }
@@ -31,9 +33,16 @@ export async function listAttempts(
 /** Every attempt, by number. A task has as many as it was tried: tens, not thousands. */
 async function allAttempts({ history }: Sources, { key, view }: FoundTask): Promise<AttemptRecord[]> {
   const ended = await history.attempts(key, key.index, key.index);
-  const records: AttemptRecord[] = ended.map((end) => ({ attempt: end.attempt, agent: end.agent, end }));
+  const records: AttemptRecord[] = ended.map((end) => ({
+    attempt: end.attempt,
+    agent: end.agent,
+    startedAtMs: end.startedAtMs === 0 ? null : end.startedAtMs,
+    end,
+  }));
   const isHeld = view.state === "LEASED" && !ended.some(({ attempt }) => attempt === view.attempt);
-  if (isHeld) records.push({ attempt: view.attempt, agent: view.agent, end: null });
+  if (isHeld) {
+    records.push({ attempt: view.attempt, agent: view.agent, startedAtMs: view.startedAtMs, end: null });
+  }
   return records.sort((a, b) => a.attempt - b.attempt);
 }
 

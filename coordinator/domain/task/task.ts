@@ -5,6 +5,7 @@ import { decodeInputs } from "../../../shared/spec/render.ts";
 import type { Reason } from "../../dispatch/contract.ts";
 import type { AgentStore } from "../../store/agents.ts";
 import { agentNames } from "../agent/agents.ts";
+import type { AgentFigures, SampledUsage } from "../agent/figures.ts";
 import { decideExperiment } from "../experiment/decide.ts";
 import type { Sources } from "../experiment/find.ts";
 import type { Listed } from "../experiment/list.ts";
@@ -14,6 +15,12 @@ import { type FoundTask, findTask } from "./find.ts";
 /** Throws `task_not_found`, `experiment_not_found`, `not_leading`. */
 export function showTask(sources: Sources, id: string): Promise<FoundTask> {
   return findTask(sources, id);
+}
+
+/** What the attempt that runs uses, as its agent last measured; null when none runs or nothing was measured yet. */
+export function usageOf(figures: AgentFigures, { key, view }: FoundTask): SampledUsage | null {
+  if (view.startedAtMs === null || view.agent === null) return null;
+  return figures.usage(view.agent, { ...key, attempt: view.attempt }) ?? null;
 }
 
 /** Values of the experiment's parameters and the task's own inputs, by name. */

@@ -55,6 +55,7 @@ export function attemptGroup(group: Fields, field: string): number {
 
 export function heldColumns(group: Fields, length: number): void {
   column(group.phases, "phases", length, 0, 2);
+  if (group.startedAtMs !== undefined) column(group.startedAtMs, "startedAtMs", length);
 }
 
 export function startedColumns(group: Fields, length: number): void {
@@ -70,9 +71,17 @@ export function endColumns(group: Fields, length: number): void {
   column(group.endedAtMs, "endedAtMs", length);
   column(group.cpuMs, "cpuMs", length);
   column(group.memoryMaxBytes, "memoryMaxBytes", length);
+  if (group.readBytes !== undefined) column(group.readBytes, "readBytes", length);
+  if (group.writtenBytes !== undefined) column(group.writtenBytes, "writtenBytes", length);
   sparse(group.tails, "tails", length, FAILED_TAIL_BYTES);
   sparse(group.details, "details", length, SENTENCE_LENGTH_MAX);
 }
+
+export function usageColumns(group: Fields, length: number): void {
+  for (const field of USAGE_FIELDS) column(group[field], field, length);
+}
+
+const USAGE_FIELDS = ["cpuMs", "cpuPermille", "memoryBytes", "memoryPeakBytes", "readBytes", "writtenBytes"];
 
 /** Texts by position in the group. */
 function sparse(value: unknown, field: string, length: number, lengthMax: number): void {

@@ -1,6 +1,14 @@
 /** One checker per message from the agent. The table is typed by the union: a new message does not compile without one. */
 import type { FromAgent } from "../messages.ts";
-import { attemptGroups, endColumns, HELD_ATTEMPTS_MAX, heldColumns, startedColumns, TASKS_MAX } from "./columns.ts";
+import {
+  attemptGroups,
+  endColumns,
+  HELD_ATTEMPTS_MAX,
+  heldColumns,
+  startedColumns,
+  TASKS_MAX,
+  usageColumns,
+} from "./columns.ts";
 import {
   array,
   type Fields,
@@ -21,6 +29,11 @@ const LISTED_MAX = 1_000;
 /** −1: nothing at all, not even what fits. */
 const AHEAD_MIN = -1;
 const AHEAD_LIMIT = 1_000_000;
+/** Four times as many as there are: room for newer programs. */
+const NODE_FIGURES_MAX = 64;
+/** As many as the agent's setting allows. */
+const GPUS_MAX = 1_024;
+const GPU_FIGURES = 3;
 
 export const FROM_AGENT_CHECKS: Record<FromAgent["type"], (message: Fields) => void> = {
   hello(message) {
@@ -50,6 +63,16 @@ export const FROM_AGENT_CHECKS: Record<FromAgent["type"], (message: Fields) => v
   ended(message) {
     attemptGroups(message.groups, "groups", TASKS_MAX, endColumns);
   },
+  metrics(message) {
+    integer(message.atMs, "atMs");
+    if (message.node !== undefined) figures(message.node, "node", NODE_FIGURES_MAX);
+    if (message.gpus !== undefined) {
+      for (const gpu of array(message.gpus, "gpus", GPUS_MAX)) {
+        if (figures(gpu, "gpus", GPU_FIGURES) !== GPU_FIGURES) refuse("gpus", `lists of ${GPU_FIGURES} numbers`);
+      }
+    }
+    attemptGroups(message.groups, "groups", TASKS_MAX, usageColumns);
+  },
   chunk(message) {
     integer(message.request, "request");
     integer(message.offset, "offset");
@@ -75,6 +98,17 @@ export const FROM_AGENT_CHECKS: Record<FromAgent["type"], (message: Fields) => v
   },
   error: errorMessage,
 };
+
+/** Finite numbers from −1 (not known) on; returns how many. */
+function figures(value: unknown, field: string, lengthMax: number): number {
+  const list = array(value, field, lengthMax);
+  for (const item of list) {
+    if (typeof item !== "number" || !(item >= -1 && item <= Number.MAX_SAFE_INTEGER)) {
+      refuse(field, "a list of numbers from -1");
+    }
+  }
+  return list.length;
+}
 
 function lasts(value: unknown): void {
   if (value !== null) integer(value, "lastsMs");

@@ -178,6 +178,7 @@ tasks:
   await call("cancelExperiment", `${api}/experiments/1/cancel`).catch(() => {});
   await call("listAgents", `${api}/agents`);
   await call("getAgent", `${api}/agents/1`);
+  await call("getAgentMetrics", `${api}/agents/1/metrics`);
   await call("drainAgent", `${api}/agents/1/drain`);
   await call("createEnrolmentToken", `${api}/enrolment-tokens`, { note: "for the contract" });
   await call("listEnrolmentTokens", `${api}/enrolment-tokens`);

@@ -174,6 +174,8 @@ test("attempts by index; of two ends of one attempt the FINAL one counts, also w
     notBeforeMs: 0,
     cpuMs: 12,
     memoryMaxBytes: 4_096,
+    readBytes: 0,
+    writtenBytes: 0,
     tail: null,
     detail: null,
   });

@@ -53,10 +53,17 @@ const anyEnd: fc.Arbitrary<EndRecord> = fc.record({ experiment, template: fc.nat
     endedAtMs: values(length, milliseconds),
     cpuMs: values(length, milliseconds),
     memoryMaxBytes: values(length, milliseconds),
+    storage: fc.option(
+      fc.record({ readBytes: values(length, milliseconds), writtenBytes: values(length, milliseconds) }),
+      { nil: undefined },
+    ),
     tails: sparse(length),
     details: sparse(length),
   };
-  return fc.record(columns).map((fields) => end(key.experiment, key.template, key.indexes, fields));
+  return fc.record(columns).map(({ storage, ...fields }) => {
+    const some = storage?.readBytes.some(Boolean) || storage?.writtenBytes.some(Boolean);
+    return end(key.experiment, key.template, key.indexes, some ? { ...fields, storage } : fields);
+  });
 });
 
 const ranges = fc.array(fc.tuple(fc.nat(99), fc.nat(99)), { maxLength: 2 });

@@ -137,6 +137,8 @@ const ENDED: EndedEvent = {
   durationMs: 10,
   cpuMs: 1.4,
   maxRssBytes: 100,
+  readBytes: 0,
+  writtenBytes: 0,
   stdout: { bytes: 0, inline: null, truncated: false },
   stderr: { bytes: 0, inline: null, truncated: false },
   coreDumped: false,

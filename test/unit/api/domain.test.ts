@@ -15,6 +15,7 @@ import type { StoredAttempt } from "../../../coordinator/store/records.ts";
 import { generateIdentityKey, readIdentityKey, signHello } from "../../../shared/identity/identity.ts";
 import { Blame, Outcome } from "../../../shared/model/attempt.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
+import { PROTOCOL_VERSION } from "../../../shared/protocol/messages.ts";
 
 const found = {
   record: { experiment: 17 },
@@ -101,5 +102,7 @@ test("a proof holds for its own nonce, timeline, agent, name and key, and for no
   assert.throws(() => checkHello({ ...hello, proof: "!!" }, "n", 1, identity), refused);
   const other = { name: "node", publicKey: parsePublicKey(generateIdentityKey().publicKey) };
   assert.throws(() => checkHello(hello, "n", 1, other), refused);
-  assert.throws(() => checkHello({ ...hello, version: 2 }, "n", 1, identity), { code: "protocol_version_unsupported" });
+  assert.throws(() => checkHello({ ...hello, version: PROTOCOL_VERSION + 1 }, "n", 1, identity), {
+    code: "protocol_version_unsupported",
+  });
 });

@@ -17,6 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // The files beside the rooms (main, settings) wire them.
   "coordinator/": ["shared/", "db/"],
   "agent/link/": ["shared/"],
+  "agent/metrics/": ["shared/"],
   "agent/report/": ["shared/", "agent/link/"],
   "agent/run/": ["shared/", "agent/link/", "agent/report/"],
   "agent/lease/": ["shared/", "agent/link/", "agent/run/", "agent/report/"],
