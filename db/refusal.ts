@@ -28,7 +28,7 @@ function codeOf(error: unknown): string {
 }
 
 /** Errors of the server that a later try may not meet: it is starting, stopping, full or was asked to end the session. */
-const PASSING = new Set(["57P01", "57P02", "57P03", "53300", "53200", "55006", "08000", "08003", "08006"]);
+const PASSING = new Set(["57P01", "57P02", "57P03", "53200", "55006", "08000", "08003", "08006"]);
 
 /** The error as one of ours; errors that are ours already pass through. */
 export function databaseRefusal(error: unknown, address: DatabaseAddress): AiravataError {
@@ -52,6 +52,10 @@ export function databaseRefusal(error: unknown, address: DatabaseAddress): Airav
     case "42501":
       return refuse(
         `User "${user}" may not create tables in ${display}: run ALTER DATABASE ${database} OWNER TO ${user} there`,
+      );
+    case "53300":
+      return wait(
+        `PostgreSQL at ${display} has no free connection: others have taken all that max_connections allows; end some of them, or raise it there`,
       );
     case "53100":
       return new AiravataError("disk_full", `The disk of PostgreSQL at ${display} is full: free some space there`, {

@@ -249,6 +249,8 @@ function onError(
   message: Extract<CoreMessage, { type: "error" }>,
   out: AgentEffect[],
 ): void {
+  // It reconnected itself, and the coordinator had not noticed that the former connection was dead.
+  if (message.code === "agent_identity_shared" && message.reaction === "none" && state.epoch > 0) return;
   out.push({ type: "note", code: message.code, message: message.message });
   switch (message.reaction) {
     case "none":

@@ -23,8 +23,8 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
   const { timing } = core.config;
   const floor = floorOf(core, hello.agent, hello.root, now.mono + timing.ttlMs);
   if (peer < floor.peerLast) {
-    const reason = `agent ${hello.name} has opened a later connection than this one`;
-    effects.push({ type: "close", peer, reason });
+    effects.push(stopTwin(peer, hello.name));
+    effects.push({ type: "close", peer, reason: `agent ${hello.name} has opened a later connection than this one` });
     return;
   }
   floor.peerLast = peer;
@@ -34,7 +34,9 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
   }
   if (floor.peer !== null) {
     core.peers.delete(floor.peer);
+    effects.push(stopTwin(floor.peer, hello.name));
     effects.push({ type: "close", peer: floor.peer, reason: `agent ${hello.name} opened another session` });
+    effects.push({ type: "send", peer, message: { type: "error", ...TWIN, reaction: "none" } });
   }
   floor.name = hello.name;
   floor.program = hello.program;
@@ -61,6 +63,22 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
     message: { type: "welcome", epoch, timeline: core.config.timeline, ttlMs: timing.ttlMs, superseded },
   });
   sendCancels(floor, [...kept], "it was canceled", effects);
+}
+
+/** To who takes the identity over; a process that had a session before knows that it was its own, and says nothing of it. */
+const TWIN = {
+  code: "agent_identity_shared",
+  message:
+    "another session with this agent's identity was open until now and has been ended; unless a former process of this agent was killed a moment ago, its state directory was copied: enrol the other one anew",
+};
+
+/**
+ * For the one that came first. A process that opened the later connection itself has left this one and hears nothing of
+ * it; so whoever does hear it is another process with the same identity.
+ */
+function stopTwin(peer: Peer, name: string): Effect {
+  const message = `another process opened a later session as agent ${name}: its state directory was copied; the later one has the identity, and this one stops. To run both, start this one with a new --output-dir and enrolment token`;
+  return { type: "send", peer, message: { type: "error", code: TWIN.code, message, reaction: "stop" } };
 }
 
 /** Whether it holds a task whose loss is not durable yet: what it may go on with is known only after that commit. */

@@ -5,6 +5,7 @@
  */
 import type { DatabaseAddress } from "../../db/address.ts";
 import type { Connection } from "../../db/connection.ts";
+import { databaseRefusal } from "../../db/refusal.ts";
 import type { Logger } from "../../shared/log/log.ts";
 import { LEADERSHIP_DEADLINE_MS, LEADERSHIP_LEASE_MS } from "../../shared/model/constants.ts";
 import type { Batch } from "../dispatch/batch.ts";
@@ -25,6 +26,7 @@ const RENEWAL_PAUSE_MS = 100;
 const RESIGN_TIMEOUT_MS = 1_000;
 /** Raised by journal_append. */
 const DEPOSED_STATE = "AV001";
+const DISK_FULL_STATE = "53100";
 
 export interface ReignOptions {
   address: DatabaseAddress;
@@ -81,7 +83,9 @@ export class PostgresReign implements Reign {
       await this.#journal.query(appendQuery(batch), APPEND_TIMEOUT_MS);
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
-      throw this.#end(code === DEPOSED_STATE ? new Deposed(message) : (error as Error));
+      if (code === DEPOSED_STATE) throw this.#end(new Deposed(message));
+      // The one failure that a person must mend: whoever reads the log is told how.
+      throw this.#end(code === DISK_FULL_STATE ? databaseRefusal(error, this.#options.address) : (error as Error));
     }
   }
 

@@ -12,6 +12,7 @@ interface CatalogueEntry {
 
 export const CATALOGUE = {
   address_refused: { status: 400, retryable: false },
+  agent_identity_shared: { status: 409, retryable: false },
   agent_name_taken: { status: 409, retryable: false },
   agent_not_enrolled: { status: 400, retryable: false },
   agent_not_found: { status: 404, retryable: false },

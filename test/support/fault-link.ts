@@ -10,10 +10,11 @@ import { setTimeout as delay } from "node:timers/promises";
  * - `cut`: what is open is closed, what comes is refused.
  * - `half_open`: bytes of either side are taken and lost, and nobody is told: a dead peer behind a firewall that drops.
  *   Once the link is open again such a connection is closed, as a reset does at the next byte.
+ * - `deaf`: what is said to the target arrives, its answers are lost: for a COMMIT that happened and was never heard of.
  * - `frozen`: nothing is taken and nothing lost: a short outage that TCP lives through; goes on where it stood.
  * - `slow`: each piece waits, and a second carries few bytes.
  */
-export type LinkState = "open" | "cut" | "half_open" | "frozen" | "slow";
+export type LinkState = "open" | "cut" | "half_open" | "deaf" | "frozen" | "slow";
 
 const SLOW_DELAY_MS = 300;
 /** A megabyte, the size of a large frame, takes half a minute. */
@@ -95,17 +96,18 @@ export class FaultLink {
         destroy(pair);
       });
     }
-    void this.#carry(client, upstream, pair);
-    void this.#carry(upstream, client, pair);
+    void this.#carry(client, upstream, pair, "half_open");
+    void this.#carry(upstream, client, pair, "deaf");
   }
 
-  async #carry(from: Socket, to: Socket, pair: Pair): Promise<void> {
+  /** Loses what it reads while the link is in the state `lossy`, and always while it is half-open. */
+  async #carry(from: Socket, to: Socket, pair: Pair, lossy: LinkState): Promise<void> {
     from.on("end", () => this.#state !== "half_open" && to.end());
     try {
       for await (const piece of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         while (this.#state === "frozen") await new Promise<void>((resolve) => this.#thaw.push(resolve));
         if (this.#state === "slow") await delay(SLOW_DELAY_MS + piece.length / SLOW_BYTES_PER_MS);
-        if (this.#state === "half_open") pair.holed = true;
+        if (this.#state === "half_open" || this.#state === lossy) pair.holed = true;
         else if (!pair.holed && !to.destroyed && !to.write(piece)) await drained(to);
       }
     } catch {

@@ -16,7 +16,7 @@ import type { Attempt } from "../../shared/api/task.ts";
 import { PAGE_ITEMS_MAX } from "../../shared/model/constants.ts";
 import { AIRAVATA } from "./cli.ts";
 import { FaultProcess, runnerProcesses, until } from "./fault-process.ts";
-import { type Cluster, startCluster } from "./postgres/cluster.ts";
+import { type Cluster, type ClusterOptions, startCluster } from "./postgres/cluster.ts";
 
 export interface StackOptions {
   /** Processors that the agent states; 2 when silent. */
@@ -29,6 +29,8 @@ export interface StackOptions {
   program?: string;
   /** True: the database is empty, and the first coordinator brings it to the schema of its program. */
   empty?: boolean;
+  /** Of the server of PostgreSQL. */
+  cluster?: Pick<ClusterOptions, "settings" | "directory">;
   /** Where the agent keeps its files; within the test's directory when silent. */
   outputDir?: string;
 }
@@ -58,7 +60,8 @@ export class FaultStack {
   /** Starts all of it, waits until the agent is READY, and ends it after `body`; the directory stays when that fails. */
   static async with(options: StackOptions, body: (stack: FaultStack) => Promise<void>): Promise<void> {
     const directory = mkdtempSync(join(tmpdir(), "airavata-fault-"));
-    const stack = new FaultStack(options, directory, await startCluster({ version: "embedded", durable: true }));
+    const cluster = await startCluster({ version: "embedded", durable: true, ...options.cluster });
+    const stack = new FaultStack(options, directory, cluster);
     try {
       if (options.empty) await stack.createDatabase();
       await stack.start();

@@ -3,6 +3,7 @@
  * listed at the end of `npm test`; with CI=true a missing service is an error, so that nothing is left out unseen.
  */
 import { accessSync, constants } from "node:fs";
+import { fakeTimeLibrary } from "./fault-clock.ts";
 import { olderIsKnown } from "./older.ts";
 
 interface Service {
@@ -27,6 +28,11 @@ export const SERVICES = {
     what: "PostgreSQL 15",
     present: executable("/usr/lib/postgresql/15/bin/postgres"),
     debian: ["postgresql-15"],
+  },
+  faketime: {
+    what: "libfaketime (clocks that are set)",
+    present: () => fakeTimeLibrary() !== undefined,
+    debian: ["faketime"],
   },
   history: {
     what: "the project's history (a clone that is not shallow)",

@@ -10,8 +10,11 @@ import { offerAgain } from "./hold.ts";
 
 /** Delay in ms after try number `tried` (from 1). */
 export function backoffMs(tried: number, random: () => number): number {
-  const full = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (Math.max(1, tried) - 1));
-  return Math.round(full * (0.5 + random() / 2));
+  return Math.round(longestMs(tried) * (0.5 + random() / 2));
+}
+
+function longestMs(tried: number): number {
+  return Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (Math.max(1, tried) - 1));
 }
 
 /**
@@ -20,7 +23,9 @@ export function backoffMs(tried: number, random: () => number): number {
  */
 export function backOff(core: Core, template: TemplateLedger, index: number, now: Now, former: boolean): void {
   const notBefore = template.notBefore.get(index);
-  let delay = notBefore === undefined ? 0 : Math.min(notBefore - now.wall, BACKOFF_CAP_MS);
+  // Written by a clock that has been set back since, it may lie an hour ahead: no longer than any backoff of so many tries.
+  let delay =
+    notBefore === undefined ? 0 : Math.min(notBefore - now.wall, longestMs(template.attempts[index] as number));
   if (former && mayBeHeld(template, index)) delay = Math.max(delay, core.formerUntilMono - now.mono);
   if (delay <= 0) {
     core.backing.delete(template.base + index);

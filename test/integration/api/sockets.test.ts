@@ -118,6 +118,8 @@ test("two sessions of one agent: the newer one counts, the older one is closed",
   const older = await connectAgent(at, identity);
   const newer = await connectAgent(at, identity);
   assert.match((await older.waitClosed()).reason, /opened another session/);
+  assert.deepEqual(reactionOf(await older.next("error")), ["agent_identity_shared", "stop"]);
+  assert.deepEqual(reactionOf(await newer.next("error")), ["agent_identity_shared", "none"]);
   const { session } = await at.client.call("getAgent", { params: { agent: identity.agent } });
   assert.equal(session?.epoch, (await newer.next("welcome")).epoch);
   assert.ok((await older.next("welcome")).epoch < (await newer.next("welcome")).epoch);
@@ -191,3 +193,7 @@ test("a stopping coordinator tells its agents to come back, and ends within a se
   await peer.waitClosed();
   assert.ok(tookMs < 1_000, `it took ${tookMs} ms`);
 });
+
+function reactionOf(error: { code: string; reaction: string }): [string, string] {
+  return [error.code, error.reaction];
+}

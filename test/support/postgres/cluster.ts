@@ -39,6 +39,8 @@ export interface ClusterOptions {
   durable: boolean;
   /** Further settings of the server, which win. */
   settings?: Record<string, string>;
+  /** Where it lives: an empty directory of the test's own, which stays; one of ours when silent. */
+  directory?: string;
 }
 
 const BASE = join(tmpdir(), `airavata-test-${userInfo().uid}`);
@@ -51,15 +53,20 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const runAs = await chooseUser(join(BASE, "none"));
   const binaries = await binariesFor(options.version, runAs);
   const template = await ensureTemplate(binaries, runAs);
-  const root = ownDirectory(`run-${process.pid}-${options.version}-${options.durable}-${Date.now()}`, runAs);
+  const name = `run-${process.pid}-${options.version}-${options.durable}-${Date.now()}`;
+  const root = options.directory ?? ownDirectory(name, runAs);
+  if (options.directory !== undefined && runAs) chownSync(root, runAs.uid, runAs.gid);
   const data = join(root, "data");
   execFileSync("cp", ["-a", template, data]);
   const begin = (): Promise<ChildProcess> => start(binaries, data, root, runAs, options);
   let child = await begin();
   // The server is in a session of its own, so whatever ends this process must end it, too.
+  const remove = (): void => {
+    if (options.directory === undefined) rmSync(root, { recursive: true, force: true });
+  };
   const end = (): void => {
     child.kill("SIGKILL");
-    rmSync(root, { recursive: true, force: true });
+    remove();
   };
   process.on("exit", end);
   return {
@@ -77,7 +84,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       process.off("exit", end);
       // Nothing in it is needed any more: no need for an orderly shutdown.
       await ended(child, "SIGQUIT");
-      rmSync(root, { recursive: true, force: true });
+      remove();
     },
   };
 }

@@ -201,6 +201,14 @@ test("errors bring the reaction that they demand", () => {
   assert.deepEqual(of("enrol"), ["note x", "disconnect", "exit enrol"]);
 });
 
+test("who took an identity over is told so, but for the process that had it before", () => {
+  const told = { type: "error", code: "agent_identity_shared", message: "because", reaction: "none" } as const;
+  const core = new CoreDriver();
+  core.feed({ type: "adopted", running: [], collecting: [], ended: [] });
+  assert.deepEqual(brief(core.receive(told)), ["note agent_identity_shared"]);
+  assert.deepEqual(brief(core.session().receive(told)), []);
+});
+
 test("leases of a template that was never sent begin a new session, which sends it", () => {
   const core = new CoreDriver().ready();
   assert.deepEqual(brief(core.lease(template(), [0], { leased: undefined })), [

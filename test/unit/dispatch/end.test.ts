@@ -84,6 +84,23 @@ test("dispositions: who pays for which end, and whether the task is tried again"
   }
 });
 
+test("a backoff that a clock an hour ahead wrote lasts no longer for a new reign than any of so many tries", () => {
+  const stage = new Stage({ config: { random: () => 0.5 } });
+  const id = stage.submit(experiment([{ retries: { max: 5, on: ["exit"] } }]));
+  stage.mono += 3_600_000;
+  stage.hello(1, 10);
+  stage.settle();
+  stage.ended(10, report(id, [[0, 1]], { outcome: Outcome.FAILED }));
+  stage.settle();
+  const next = new Stage({ ledger: stage.core.ledger, config: { term: 2 } });
+  next.hello(1, 10);
+  next.settle();
+  assert.deepEqual(leasesSent(next.sent()), []);
+  next.pass(1_000);
+  next.settle();
+  assert.deepEqual(leasesSent(next.sent()), [`10: ${id}.0 0#2`]);
+});
+
 test("backoff: uniform(½, 1) × 2^(n−1) seconds, on the wall clock in the journal, never earlier in fact", () => {
   for (const [random, low] of [
     [0, 500],

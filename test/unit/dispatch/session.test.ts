@@ -27,10 +27,18 @@ test("a hello with what is still its own goes on; the older connection is closed
   const { stage, id } = leased();
   stage.hello(1, 11, { held: [heldGroup(id, [[0, 1, 1]])] });
   const epoch = stage.core.agents.get(1 as never)?.epoch as number;
-  stage.expect(
-    { type: "close", peer: 10, reason: "agent a1 opened another session" },
-    { type: "send", peer: 11, message: { type: "welcome", epoch, timeline: 1, ttlMs: 20_000, superseded: [] } },
-  );
+  const [told] = stage.effects.splice(0, 1);
+  assert.ok(told?.type === "send" && told.peer === 10 && told.message.type === "error");
+  assert.deepEqual([told.message.code, told.message.reaction], ["agent_identity_shared", "stop"]);
+  const [first, note] = stage.effects.splice(0, 2);
+  assert.deepEqual(first, { type: "close", peer: 10, reason: "agent a1 opened another session" });
+  assert.ok(note?.type === "send" && note.peer === 11 && note.message.type === "error");
+  assert.deepEqual([note.message.code, note.message.reaction], ["agent_identity_shared", "none"]);
+  stage.expect({
+    type: "send",
+    peer: 11,
+    message: { type: "welcome", epoch, timeline: 1, ttlMs: 20_000, superseded: [] },
+  });
   stage.ended(10, report(id, [[0, 1]]));
   stage.expect();
   stage.ended(11, report(id, [[0, 1]]));
@@ -52,6 +60,9 @@ test("each hello raises the epoch, and a later term stands above every epoch bef
 test("a hello that was overtaken by a later connection of its agent does not take the session", () => {
   const { stage } = leased();
   stage.hello(1, 9);
+  const [told] = stage.effects.splice(0, 1);
+  assert.ok(told?.type === "send" && told.peer === 9 && told.message.type === "error");
+  assert.equal(told.message.reaction, "stop");
   stage.expect({ type: "close", peer: 9, reason: "agent a1 has opened a later connection than this one" });
   stage.renew(10);
   assert.equal(stage.sent()[0]?.message.type, "renewed");
