@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import type { Agent } from "../../../shared/api/agent.ts";
 import type { Client } from "../../../shared/api/client.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
+import { drawingOn, nodeFields, percent, shareOf } from "../figures.ts";
 import { humanBytes, humanDuration, humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { collectPages, everyItem, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
@@ -81,6 +82,19 @@ const COLUMNS: Column<Agent>[] = [
   { title: "HOST", value: (agent) => agent.session?.hostname },
   { title: "CPUS", value: (agent) => ofTotal(agent.session?.free.cpus, agent.session?.capacity.cpus), align: "right" },
   { title: "MEMORY", value: (agent) => humanBytes(agent.session?.capacity.memory_bytes), align: "right" },
+  { title: "CPU", value: ({ figures }) => figures && percent(figures.cpu), align: "right", optional: true },
+  {
+    title: "MEM",
+    value: ({ figures }) => figures && percent(shareOf(figures.memory_used_bytes, figures.memory_limit_bytes)),
+    align: "right",
+    optional: true,
+  },
+  {
+    title: "FREE",
+    value: ({ figures }) => figures && humanBytes(figures.disk_free_bytes),
+    align: "right",
+    optional: true,
+  },
   { title: "LEASES", value: (agent) => agent.session?.leases, align: "right" },
   { title: "SEEN", value: (agent) => humanTime(agent.session?.seen_at), whole: true, optional: true },
 ];
@@ -96,7 +110,8 @@ async function list(invocation: Invocation): Promise<undefined> {
 
 async function show(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
-  const agent = await client.call("getAgent", { params: { agent: await findAgent(client, invocation.args[0] ?? "") } });
+  const params = { agent: await findAgent(client, invocation.args[0] ?? "") };
+  const agent = await client.call("getAgent", { params });
   if (invocation.json) return printJson(invocation, agent) as undefined;
   const { session } = agent;
   const fields: [string, string | number | null | undefined][] = [
@@ -120,6 +135,12 @@ async function show(invocation: Invocation): Promise<undefined> {
       ["other resources", pairs(capacity.custom)],
       ["lasts", session.lasts_seconds === null ? "without end" : humanDuration(session.lasts_seconds)],
     );
+  }
+  if (agent.figures) {
+    const drawing = drawingOn(invocation.out, invocation.environment);
+    // Curves are all that the past is needed for.
+    const { items } = drawing === "unicode" ? await client.call("getAgentMetrics", { params }) : { items: [] };
+    fields.push(["measured", humanTime(agent.figures.at)], ...nodeFields(agent.figures, items, drawing));
   }
   invocation.out.write(renderFields(fields, invocation.out));
 }

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { Attempt } from "../../../shared/api/task.ts";
 import { causeText } from "../failures.ts";
+import { drawingOn, usageFields } from "../figures.ts";
 import { humanBytes, humanDuration, humanTime, plural, secondsBetween } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { taskId, taskName } from "../name.ts";
@@ -66,6 +67,7 @@ async function show(invocation: Invocation): Promise<undefined> {
   ]);
   if (invocation.json) return printJson(invocation, { ...task, attempts: attempts.items }) as undefined;
   const { out } = invocation;
+  const usage = task.usage ? usageFields(task.usage, drawingOn(out, invocation.environment)) : [];
   out.write(
     renderFields(
       [
@@ -73,6 +75,8 @@ async function show(invocation: Invocation): Promise<undefined> {
         ["state", task.phase === null ? task.state : `${task.state} (${task.phase})`],
         ["failures", `${task.tried_user} of its own, ${task.tried_infrastructure} of the site`],
         ["not before", humanTime(task.not_before)],
+        ...(task.started_at ? [startedField(task.started_at)] : []),
+        ...usage,
         [
           "inputs",
           Object.entries(task.inputs)
@@ -105,6 +109,8 @@ async function show(invocation: Invocation): Promise<undefined> {
       align: "right",
       optional: true,
     },
+    { title: "READ", value: (attempt) => bytesOrNone(attempt.read_bytes), align: "right", optional: true },
+    { title: "WRITTEN", value: (attempt) => bytesOrNone(attempt.written_bytes), align: "right", optional: true },
   ];
   const latest = attempts.items.slice(-ATTEMPTS_SHOWN);
   const earlier = attempts.items.length - latest.length;
@@ -113,6 +119,15 @@ async function show(invocation: Invocation): Promise<undefined> {
   for (const { attempt, detail } of latest) {
     if (detail) out.write(renderFields([[`attempt ${attempt}`, detail]], out));
   }
+}
+
+function startedField(startedAt: string): [string, string] {
+  const ranSeconds = secondsBetween(startedAt, new Date().toISOString());
+  return ["started", `${humanTime(startedAt)}, ${humanDuration(ranSeconds)} ago`];
+}
+
+function bytesOrNone(bytes: number | undefined): string | null {
+  return bytes ? humanBytes(bytes) : null;
 }
 
 function outcomeText(attempt: Attempt): string {

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { nextPeriodMs } from "../../../agent/metrics/sampler.ts";
+import { nextPeriodMs, startMetrics } from "../../../agent/metrics/sampler.ts";
 import { TaskSampler } from "../../../agent/metrics/tasks.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "airavata-proc-"));
@@ -139,4 +139,53 @@ test("tasks are sampled as often as half a percent of a processor allows", () =>
   assert.equal(nextPeriodMs(25, 5_000), 5_000);
   assert.equal(nextPeriodMs(100, 5_000), 20_000);
   assert.equal(nextPeriodMs(1e9, 5_000), 300_000);
+});
+
+test("while samples are not wanted none is made, one that is no longer wanted is dropped, and none comes later instead", async (t) => {
+  let wanted = false;
+  let asked = 0;
+  const sent: number[] = [];
+  const failures: unknown[] = [];
+  let withdraw = false;
+  let mono = 0;
+  const sampler = startMetrics({
+    outputDir: folder,
+    intervalMs: 20,
+    running: () => {
+      asked++;
+      // The connection fills up in the middle of a sample.
+      if (withdraw) wanted = false;
+      return [];
+    },
+    isWanted: () => wanted,
+    send: ({ atMs }) => {
+      assert.ok(wanted, "a sample is sent into a full connection");
+      sent.push(atMs);
+    },
+    failed: (error) => failures.push(error),
+    mono: () => mono++ * 10,
+    wall: () => mono,
+  });
+  t.after(() => sampler.stop());
+  const until = async (holds: () => boolean): Promise<void> => {
+    while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  let turns = 0;
+  await until(() => ++turns > 20);
+  assert.deepEqual([asked, sent], [0, []]);
+  wanted = true;
+  await until(() => sent.length >= 3);
+  withdraw = true;
+  await until(() => !wanted);
+  const before = [...sent];
+  const askedBefore = asked;
+  turns = 0;
+  await until(() => ++turns > 20);
+  assert.deepEqual(sent, before);
+  assert.ok(asked <= askedBefore + 1, "it goes on sampling for nobody");
+  withdraw = false;
+  wanted = true;
+  await until(() => sent.length > before.length);
+  assert.equal(sent.length, before.length + 1);
+  assert.deepEqual(failures, []);
 });
