@@ -9,6 +9,7 @@ import { AiravataError, errorLine } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
 import type { Capacity } from "../shared/model/requirement.ts";
 import { type Clock, systemClock } from "../shared/time/clock.ts";
+import { NO_MUTATIONS } from "./lease/mutations.ts";
 import { createAgentState } from "./lease/state.ts";
 import { Outbox } from "./report/outbox.ts";
 import { baseEnvironment } from "./run/environment.ts";
@@ -141,6 +142,7 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
       pollIntervalMs,
       timeline: identity.timeline,
       random: Math.random,
+      mutations: NO_MUTATIONS,
     });
     shell.begin(state, runs, outbox);
   } catch (error) {

@@ -218,7 +218,7 @@ export class Shell {
         });
         break;
       case "remember":
-        this.#remember(effect.timeline);
+        void this.#remember(effect.timeline);
         break;
       case "note":
         this.#options.log[QUIET_NOTES.has(effect.code) ? "info" : "warn"](visible(effect.message), {
@@ -295,10 +295,12 @@ export class Shell {
     return `${message}; to enrol anew remove ${join(this.#options.stateDir, "agent.json")} and start with a new AIRAVATA_ENROLMENT_TOKEN`;
   }
 
-  #remember(timeline: number): void {
+  /** Only when the outbox holds nothing of the former history any more: the next process would tell it to this one. */
+  async #remember(timeline: number): Promise<void> {
     const { identity, stateDir, log } = this.#options;
+    if (!(await this.#outbox.flushed())) return;
     identity.timeline = timeline;
-    saveIdentity(stateDir, identity).catch((error) => log.error("the timeline could not be kept", { error }));
+    await saveIdentity(stateDir, identity).catch((error) => log.error("the timeline could not be kept", { error }));
   }
 
   #watchDisk(): void {

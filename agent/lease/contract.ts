@@ -88,7 +88,10 @@ export type AgentEffect =
   | { type: "forget"; keys: string[] }
   /** Its end counts: make the readable link. */
   | { type: "publish"; attempt: AttemptKey }
-  /** Keep the timeline in the state directory. */
+  /**
+   * Keep the timeline in the state directory, once everything forgotten so far is gone from the outbox. Until then the
+   * next process takes what it finds for the former history's, which is safe.
+   */
   | { type: "remember"; timeline: number }
   /** For the log: a stable code and a sentence. */
   | { type: "note"; code: string; message: string }

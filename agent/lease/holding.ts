@@ -12,7 +12,10 @@ import { leaveLane } from "./lanes.ts";
 import { type AgentState, type Doom, type HeldTemplate, type Lease, LeasePhase } from "./state.ts";
 import { learnRunTime, refusalOf, templateOf } from "./template.ts";
 
-/** Takes leases on. Returns what is missing when the coordinator counts on a template that it never sent. */
+/**
+ * Takes leases on. Returns why not, when a new session must be begun: a template that was never sent, or an attempt whose
+ * namesake of a former history is still being ended.
+ */
 export function takeOn(state: AgentState, now: Now, groups: LeaseGroup[], out: AgentEffect[]): string | undefined {
   for (const group of groups) {
     const of = templateOf(state, group);
@@ -23,7 +26,9 @@ export function takeOn(state: AgentState, now: Now, groups: LeaseGroup[], out: A
       const index = group.indexes[i] as number;
       const attempt = group.attempts[i] as number;
       const key = `${group.experiment}.${group.template}.${index}.${attempt}`;
-      if (state.leases.has(key)) {
+      const known = state.leases.get(key);
+      if (known?.doom === "superseded") return `attempt ${key} of a former history is still being ended`;
+      if (known !== undefined) {
         out.push({ type: "note", code: "lease_repeated", message: `attempt ${key} was leased to this session twice` });
         continue;
       }
@@ -110,7 +115,9 @@ export function onRecalled(state: AgentState, now: Now, key: string, out: AgentE
   lease.devices = [];
   state.ready.unshift(lease);
   if (doom !== undefined) leaveUnstarted(state, now, lease, doom, out);
-  else if (recalledFor === "released" || state.draining !== null) giveBack(state, now, lease, out);
+  // What a former process prepared only that one could have run.
+  else if (recalledFor === "released" || state.draining !== null || lease.of.leased === undefined)
+    giveBack(state, now, lease, out);
 }
 
 export function onExited(state: AgentState, key: string): void {

@@ -111,6 +111,7 @@ function sendEnds(state: AgentState, out: AgentEffect[]): void {
     }
     addEnd(group, lease, report);
     if (state.version >= 2) addStorage(group, report);
+    if (state.options.mutations.outboxTruncatedEarly) out.push({ type: "forget", keys: [lease.key] });
     bytes += size;
     if (++tasks === FRAME_TASKS_MAX) send();
   }

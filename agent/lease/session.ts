@@ -91,7 +91,7 @@ export function onChallenge(state: AgentState, now: Now, message: Message<"chall
       lastsMs: lastsMs(state, now),
       draining: state.draining !== null,
       // Attempts of another history are none of this coordinator's; welcome ends them.
-      held: message.timeline === state.timeline ? heldGroups(state) : [],
+      held: message.timeline === state.timeline || state.options.mutations.timelineIgnored ? heldGroups(state) : [],
     },
   });
 }
@@ -114,14 +114,14 @@ export function onWelcome(state: AgentState, now: Now, message: Message<"welcome
   return true;
 }
 
-export function onRenewed(state: AgentState, message: Message<"renewed">, out: AgentEffect[]): void {
+export function onRenewed(state: AgentState, now: Now, message: Message<"renewed">, out: AgentEffect[]): void {
   // Only what this session sent extends trust: an echo of another one says nothing about this one's leases.
   if (message.sentAtMs > state.renewSentMono || message.sentAtMs < Math.floor(state.helloSentMono)) {
     const text = `a renewal sent at ${message.sentAtMs} is confirmed, this session has sent none then`;
     out.push({ type: "note", code: "renewal_stale", message: text });
     return;
   }
-  extendTrust(state, message.sentAtMs);
+  extendTrust(state, state.options.mutations.trustFromAnswer ? now.mono : message.sentAtMs);
 }
 
 /** What time does: renewals, silence that means a dead peer, the end of trust. */
@@ -136,7 +136,7 @@ export function onTime(state: AgentState, now: Now, out: AgentEffect[]): void {
     state.mistrusted = true;
     const text = "no renewal was answered in time: nothing is started until one is";
     out.push({ type: "note", code: "trust_lost", message: text });
-    distrust(state, out);
+    if (!state.options.mutations.lanesNotRecalled) distrust(state, out);
   }
 }
 
@@ -171,7 +171,7 @@ function watchClocks(state: AgentState, now: Now, out: AgentEffect[]): void {
   const offset = now.wall - now.mono;
   const gained = offset - state.clockOffset;
   state.clockOffset = offset;
-  if (!(gained > state.timing.stallMs)) return;
+  if (!(gained > state.timing.stallMs) || state.options.mutations.sleepUnnoticed) return;
   state.trustedUntilMono = Number.NEGATIVE_INFINITY;
   if (state.session === "ready") state.renewDueMono = now.mono;
   const text = `the wall clock gained ${Math.round(gained)} ms: the machine slept or its clock was set`;

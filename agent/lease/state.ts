@@ -14,6 +14,7 @@ import type { Capacity, Quantities, Requirement } from "../../shared/model/requi
 import type { LeasedTemplate } from "../../shared/protocol/messages.ts";
 import type { AttemptEnd } from "../report/end.ts";
 import type { RunnableAttempt } from "../run/attempt.ts";
+import type { AgentMutations } from "./mutations.ts";
 
 /** Where a lease stands at this agent. */
 export const LeasePhase = {
@@ -99,6 +100,7 @@ export interface CoreOptions {
   timeline: number;
   /** Uniform in [0, 1). */
   random: () => number;
+  mutations: AgentMutations;
 }
 
 export interface AgentState {
@@ -116,6 +118,8 @@ export interface AgentState {
   timing: SessionTiming;
   /** What both sides of this connection understand. */
   version: number;
+  /** Attempts of a former history that are still being ended; the timeline is remembered when none is left. */
+  former: Set<string> | undefined;
   /** Timeline named by the challenge of this connection. */
   challengedTimeline: number;
   helloSentMono: number;
@@ -197,6 +201,7 @@ export function createAgentState(options: CoreOptions): AgentState {
     timeline: options.timeline,
     timing: sessionTiming(),
     version: 0,
+    former: undefined,
     challengedTimeline: 0,
     helloSentMono: 0,
     trustedUntilMono: Number.NEGATIVE_INFINITY,

@@ -21,7 +21,7 @@ import {
   supersede,
   takeOn,
 } from "./holding.ts";
-import { admit, occupy, prepareAhead } from "./lanes.ts";
+import { admit, distrust, occupy, prepareAhead } from "./lanes.ts";
 import { persistEnds, sendReports, tellAllEnds } from "./reports.ts";
 import {
   connect,
@@ -113,6 +113,7 @@ function turn(state: AgentState, now: Now, writable: boolean, out: AgentEffect[]
     admit(state, out);
     prepareAhead(state, out);
   }
+  if (state.former !== undefined) leavePast(state, state.former, out);
   persistEnds(state, out);
   state.congested = !writable;
   if (state.session === "ready" && writable) {
@@ -123,6 +124,14 @@ function turn(state: AgentState, now: Now, writable: boolean, out: AgentEffect[]
   else if (state.session === "ready" && state.templates.size > TEMPLATES_MAX) {
     hangUp(state, now, "so many templates were sent that a new session is begun", out);
   }
+}
+
+/** A process that died with some of it would take that for the new history's, did it know of the new one only. */
+function leavePast(state: AgentState, former: Set<string>, out: AgentEffect[]): void {
+  for (const key of former) if (state.leases.get(key)?.doom !== "superseded") former.delete(key);
+  if (former.size > 0) return;
+  state.former = undefined;
+  out.push({ type: "remember", timeline: state.timeline });
 }
 
 function receive(state: AgentState, now: Now, message: CoreMessage, out: AgentEffect[]): void {
@@ -148,7 +157,7 @@ function receive(state: AgentState, now: Now, message: CoreMessage, out: AgentEf
       const missing = takeOn(state, now, message.groups, out);
       if (missing === undefined) return;
       // A new session sends every definition again, and its hello does not name what could not be taken on.
-      out.push({ type: "note", code: "template_unknown", message: missing });
+      out.push({ type: "note", code: "lease_unusable", message: missing });
       hangUp(state, now, missing, out);
       return;
     }
@@ -156,6 +165,7 @@ function receive(state: AgentState, now: Now, message: CoreMessage, out: AgentEf
       onAck(state, message, out);
       return;
     case "recall":
+      if (state.options.mutations.recallIgnored) return;
       forEachLease(state, message.groups, (lease) => giveBack(state, now, lease, out));
       return;
     case "cancel":
@@ -165,7 +175,7 @@ function receive(state: AgentState, now: Now, message: CoreMessage, out: AgentEf
       drain(state, now, message.reason, out);
       return;
     case "renewed":
-      onRenewed(state, message, out);
+      onRenewed(state, now, message, out);
       return;
   }
 }
@@ -177,11 +187,11 @@ function welcome(
   out: AgentEffect[],
 ): void {
   if (!onWelcome(state, now, message, out)) return;
-  if (message.timeline !== state.timeline) {
+  if (message.timeline !== state.timeline && !state.options.mutations.timelineIgnored) {
     // The coordinator was restored: what is held belongs to a future that it does not have.
     for (const lease of [...state.leases.values()]) supersede(state, now, lease, "the history was restored", out);
     state.timeline = message.timeline;
-    out.push({ type: "remember", timeline: message.timeline });
+    state.former = new Set(state.leases.keys());
   }
   forEachLease(state, message.superseded, (lease) => supersede(state, now, lease, "superseded", out));
   tellAllEnds(state);
@@ -199,6 +209,8 @@ function adopt(state: AgentState, now: Now, event: Extract<AgentEvent, { type: "
     lease.startedAtMs = startedAtMs;
     occupy(state, lease);
   }
+  // This process trusts nothing yet, and what waits in lanes would start by itself.
+  if (!state.options.mutations.lanesNotRecalled) distrust(state, out);
   const { need } = state.typical;
   for (const key of event.collecting) adoptLease(state, templates, key, need, LeasePhase.EXITED);
   for (const report of event.ended) {

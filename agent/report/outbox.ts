@@ -9,11 +9,10 @@
  * A failed write (full disk) loses nothing: the records wait in memory, the write is tried again at the same place, and
  * the owner is told to start nothing meanwhile.
  */
-import { constants } from "node:fs";
-import { type FileHandle, open, rename } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { AiravataError, errorLine } from "../../shared/error/error.ts";
 import type { AttemptEnd } from "./end.ts";
+import { type LogDisk, type LogFile, systemDisk } from "./log-file.ts";
 
 /** Ten round trips with a commit in each: what is not acknowledged by then may take long. */
 const WRITE_DELAY_MS = 50;
@@ -34,11 +33,16 @@ export interface OutboxOptions {
   path: string;
   /** A sentence while the outbox cannot be written, null when it can again. */
   onTrouble(reason: string | null): void;
+  /** Another one than the machine's own is the simulation's. */
+  disk?: LogDisk;
+  /** Rewritten beyond this size, when that halves it. */
+  compactBytes?: number;
 }
 
 export class Outbox {
   readonly #options: OutboxOptions;
-  #file: FileHandle;
+  readonly #disk: LogDisk;
+  readonly #file: LogFile;
   /** Unacknowledged ends by key. */
   readonly #ends: Map<string, AttemptEnd>;
   /** Those of them that are not in the file. */
@@ -48,11 +52,13 @@ export class Outbox {
   /** Written and good up to here. */
   #bytes: number;
   #writing: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** Takes back the planned write. */
+  #unplan: (() => void) | undefined;
   #troubled = false;
 
-  private constructor(options: OutboxOptions, file: FileHandle, ends: Map<string, AttemptEnd>, bytes: number) {
+  private constructor(options: OutboxOptions, file: LogFile, ends: Map<string, AttemptEnd>, bytes: number) {
     this.#options = options;
+    this.#disk = options.disk ?? systemDisk;
     this.#file = file;
     this.#ends = ends;
     this.#bytes = bytes;
@@ -61,8 +67,8 @@ export class Outbox {
   /** Reads what a former process left; a damaged tail is dropped. Throws `outbox_unusable`. */
   static async open(options: OutboxOptions): Promise<Outbox> {
     try {
-      const file = await open(options.path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-      const content = await file.readFile();
+      const file = await (options.disk ?? systemDisk).open(options.path);
+      const content = await file.read();
       const { ends, bytes } = readRecords(content);
       if (bytes < content.length) await file.truncate(bytes);
       return new Outbox(options, file, ends, bytes);
@@ -97,27 +103,27 @@ export class Outbox {
     if (this.#forgotten.length > 0) this.#writeLater(WRITE_DELAY_MS);
   }
 
-  /** Resolves when everything that was appended is written, or cannot be at present. */
-  async flushed(): Promise<void> {
+  /** Resolves with true when everything that was appended and forgotten is written, with false when that fails at present. */
+  async flushed(): Promise<boolean> {
     await this.#writing;
     await this.#write();
+    return !this.#troubled;
   }
 
   async close(): Promise<void> {
     await this.flushed();
-    clearTimeout(this.#timer);
+    this.#unplan?.();
     await this.#file.close();
   }
 
   #writeLater(delayMs: number): void {
-    if (this.#timer !== undefined || this.#writing !== undefined) return;
-    this.#timer = setTimeout(() => void this.#write(), delayMs);
-    this.#timer.unref();
+    if (this.#unplan !== undefined || this.#writing !== undefined) return;
+    this.#unplan = this.#disk.later(delayMs, () => void this.#write());
   }
 
   #write(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#unplan?.();
+    this.#unplan = undefined;
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
       const retry = this.#troubled ? RETRY_MS : WRITE_DELAY_MS;
@@ -136,7 +142,7 @@ export class Outbox {
       if (this.#ends.size === 0) await this.#empty();
       else if (ends.size > 0 || forgotten.length > 0) {
         await this.#append(ends, forgotten);
-        if (this.#bytes > COMPACT_BYTES) await this.#compact();
+        if (this.#bytes > (this.#options.compactBytes ?? COMPACT_BYTES)) await this.#compact();
       }
       this.#trouble(null);
     } catch (error) {
@@ -149,16 +155,17 @@ export class Outbox {
   }
 
   async #append(ends: Map<string, AttemptEnd>, forgotten: string[]): Promise<void> {
-    const records = [...ends.values()].map((end) => encodeRecord({ end }));
+    // A key that comes again (another history gives the same numbers) was forgotten before it came.
+    const records: Buffer[] = [];
     for (let i = 0; i < forgotten.length; i += FORGOTTEN_PER_RECORD) {
       records.push(encodeRecord({ forget: forgotten.slice(i, i + FORGOTTEN_PER_RECORD) }));
     }
+    for (const end of ends.values()) records.push(encodeRecord({ end }));
     const batch = Buffer.concat(records);
     if (this.#bytes + batch.length > OUTBOX_BYTES_MAX) throw new Error(`it has reached ${this.#bytes} bytes`);
     // The place is given: a part that was written before an error is written over.
     for (let at = 0; at < batch.length; ) {
-      const { bytesWritten } = await this.#file.write(batch, at, batch.length - at, this.#bytes + at);
-      at += bytesWritten;
+      at += await this.#file.write(batch, at, this.#bytes + at);
     }
     this.#bytes += batch.length;
   }
@@ -177,17 +184,7 @@ export class Outbox {
     if (content.length > this.#bytes / 2) return;
     // Acknowledged until now: not in the new file, so nothing is to be forgotten there.
     this.#forgotten = [];
-    const beside = `${this.#options.path}.new`;
-    const file = await open(beside, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
-    try {
-      await file.writeFile(content);
-      await rename(beside, this.#options.path);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-    await this.#file.close();
-    this.#file = file;
+    await this.#file.replace(content);
     this.#bytes = content.length;
   }
 

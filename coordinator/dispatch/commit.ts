@@ -5,6 +5,7 @@
 import { Blame, Outcome } from "../../shared/model/attempt.ts";
 import { DEFINITION_INPUTS_BYTES_MAX } from "../../shared/model/constants.ts";
 import type { ExperimentId } from "../../shared/model/ids.ts";
+import { TaskState } from "../../shared/model/states.ts";
 import type { LeaseGroup } from "../../shared/protocol/messages.ts";
 import type { Batch } from "./batch.ts";
 import { drawConclusions } from "./conclusions.ts";
@@ -16,7 +17,15 @@ import { letGo } from "./floor/hold.ts";
 import { restoreExperiment } from "./floor/restore.ts";
 import { leaseGroup } from "./lease-message.ts";
 import { foldBatch } from "./ledger/fold.ts";
-import { type ExperimentLedger, idempotencyKey, isMarked, RETRIED, type TemplateLedger } from "./ledger/ledger.ts";
+import {
+  type ExperimentLedger,
+  idempotencyKey,
+  isMarked,
+  RETRIED,
+  setState,
+  stateOf,
+  type TemplateLedger,
+} from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 import { giveBack, sendCancels } from "./sessions.ts";
 
@@ -32,6 +41,7 @@ export function onCommitted(core: Core, seq: number, now: Now, effects: Effect[]
     ready: (template, index) => queued.push([template, index]),
   });
   if (core.config.mutations.attemptReusedAfterRelease) reuseReleased(cut);
+  if (core.config.mutations.needsReleasedTwice) releaseNeedsAgain(core, batch);
   // Ended attempts let go first: a task that was requeued is free only then.
   for (const held of cut.ended) letGo(core, held);
   for (const [template, index] of queued) {
@@ -55,6 +65,21 @@ function reuseReleased(cut: Cut): void {
       if (held && record.outcomes[i] === Outcome.RELEASED)
         held.template.attempts[index] = (record.attempts[i] as number) - 1;
     });
+  }
+}
+
+/** A deliberate bug, see mutations.ts. */
+function releaseNeedsAgain(core: Core, batch: Batch): void {
+  for (const record of batch.ends) {
+    const parent = core.ledger.experiments.get(record.experiment)?.templates[record.template];
+    if (!parent || parent.counts[TaskState.COMPLETED] !== parent.count) continue;
+    for (const { template: child, kind } of parent.children) {
+      for (let i = 0; kind === "needs" && i < child.count; i++) {
+        const state = stateOf(child, i);
+        if (state === TaskState.WAITING || state === TaskState.LEASED) setState(child, i, TaskState.QUEUED);
+        core.classes.offer(child, i);
+      }
+    }
   }
 }
 

@@ -10,8 +10,11 @@ import { MAX_FAILURES_REASON } from "./ledger/fold-decision.ts";
 import { countOf, experimentState } from "./ledger/ledger.ts";
 import { gatherDecision } from "./requests.ts";
 
-/** What the system itself decides from the committed state: max_failures, and that the experiment has ended. */
-export function drawConclusions(core: Core, id: ExperimentId): void {
+/**
+ * What the system itself decides from the committed state: max_failures, and that the experiment has ended. `uncommitted`
+ * failures are what a deliberate bug counts, see mutations.ts.
+ */
+export function drawConclusions(core: Core, id: ExperimentId, uncommitted = 0): void {
   const experiment = core.ledger.experiments.get(id);
   if (!experiment || core.deciding.has(id)) return;
   if (experiment.open === 0) {
@@ -36,7 +39,8 @@ export function drawConclusions(core: Core, id: ExperimentId): void {
   const { maxFailures } = experiment.definition;
   const cancelable = countOf(experiment, TaskState.QUEUED) + countOf(experiment, TaskState.WAITING);
   const leased = countOf(experiment, TaskState.LEASED);
-  if (maxFailures === null || countOf(experiment, TaskState.FAILED) - experiment.forgiven < maxFailures) {
+  const failed = countOf(experiment, TaskState.FAILED) + uncommitted - experiment.forgiven;
+  if (maxFailures === null || failed < maxFailures) {
     experiment.failuresHandled = false;
     return;
   }

@@ -148,6 +148,8 @@ export interface Core {
   lastTickMono: number;
   /** Of the step under way. */
   nowMono: number;
+  /** Wall minus monotonic clock at the last event: what the machine slept through shows in it alone. */
+  clockOffsetMs: number;
   figures: Figures;
 }
 
@@ -185,6 +187,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     formerUntilMono: now.mono + graceAfterTakeoverMs(config),
     lastTickMono: now.mono,
     nowMono: now.mono,
+    clockOffsetMs: now.wall - now.mono,
     figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
   };
   restoreFloor(core, now);

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
-import { sessionTiming } from "../../shared/model/constants.ts";
+import { LEADERSHIP_RENEWAL_MS, sessionTiming } from "../../shared/model/constants.ts";
 import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { AgentPeer, AgentSession, Committed, Dispatcher, Leadership } from "./contract.ts";
@@ -74,7 +74,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   const reignOnce = async (reign: Reign): Promise<string> => {
     const startedMono = options.clock.mono();
-    const loaded = await reign.load();
+    const loaded = await whileRenewing(reign, reign.load());
     const ledger = ledgerFrom(loaded);
     // Loading may have taken longer than the deadline; renew before anyone is welcomed.
     const untilMono = await reign.renew();
@@ -186,6 +186,17 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const loaded = await options.loadEnded(id);
     const experiment = loaded && experimentFromHistory(loaded, id);
     if (experiment) lead().handle({ type: "revive", experiment });
+  }
+}
+
+/** A load may take longer than the lease lasts: another coordinator would take over, and load as long, for ever. */
+async function whileRenewing<T>(reign: Reign, work: Promise<T>): Promise<T> {
+  // What fails here fails again at the renewal that follows, and is told there.
+  const timer = setInterval(() => void reign.renew().catch(() => {}), LEADERSHIP_RENEWAL_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
   }
 }
 

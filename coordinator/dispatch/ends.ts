@@ -5,6 +5,7 @@
 import { Blame, Charge, chargeFor, Disposition, Outcome, retryCause } from "../../shared/model/attempt.ts";
 import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup, EndGroup, ToAgent } from "../../shared/protocol/messages.ts";
+import { drawConclusions } from "./conclusions.ts";
 import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
 import { backoffMs } from "./floor/backoff.ts";
 import { observeRunTime } from "./floor/classes.ts";
@@ -138,7 +139,9 @@ function judge(
     const message = `attempt ${attempt} of task ${name} is with agent ${lease.agent}, not with ${floor.name}`;
     return { answer: "refuse", code: "attempt_unknown", message };
   }
-  if (isMarked(template, index, REPORTED)) return { answer: "duplicate" };
+  if (isMarked(template, index, REPORTED)) {
+    return { answer: core.config.mutations.duplicateFolded && state === TaskState.QUEUED ? "accept" : "duplicate" };
+  }
   if (held?.ending) return { answer: held.reported ? "duplicate" : "later" };
   if (isMarked(template, index, SETTLED)) {
     const why = isMarked(template, index, NOT_HELD) ? "because its agent did not have it" : "when the task was retried";
@@ -195,6 +198,10 @@ function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: N
   held.reported = true;
   gatherEnd(core, held, end);
   core.figures.ends++;
+  const { failuresBeforeCommit } = core.config.mutations;
+  if (failuresBeforeCommit && end.outcome === Outcome.FAILED && end.disposition === Disposition.FINAL) {
+    drawConclusions(core, group.experiment, 1);
+  }
   if (outcome === Outcome.COMPLETED) {
     observeRunTime(held.class, Math.max(0, endedAtMs - startedAtMs));
     if (core.config.mutations.childBeforeCommit) {
@@ -312,6 +319,7 @@ function rowOf(group: EndGroup, i: number): EndGroup {
 
 /** Only ended experiments leave memory, so whatever is reported about one was counted long ago or is stale. */
 function onUnknownExperiment(core: Core, peer: Peer, group: EndGroup, effects: Effect[]): void {
+  if (core.config.mutations.evictedReportDropped) return;
   const known = group.experiment <= core.ledger.experimentMax;
   core.figures.stale += group.indexes.length;
   const { experiment, template, indexes, attempts } = group;

@@ -12,13 +12,13 @@ const ENDED_TASKS_KEPT = 2_000_000;
 const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
 
 /** Drops the oldest ended experiments beyond the bounds, and idempotency keys older than a day. */
-export function evictEnded(core: Core, wallMs: number): void {
+export function evictEnded(core: Core, wallMs: number, kept = ENDED_KEPT): void {
   const ended = [...core.ledger.experiments.values()].filter((experiment) => experiment.endedAtMs !== null);
   ended.sort((a, b) => (b.endedAtMs as number) - (a.endedAtMs as number));
   let tasks = 0;
   ended.forEach((experiment, position) => {
     for (const template of experiment.templates) tasks += template.count;
-    if (position < ENDED_KEPT && tasks <= ENDED_TASKS_KEPT) return;
+    if (position < kept && tasks <= ENDED_TASKS_KEPT) return;
     const clean = !experiment.dirty && experiment.templates.every((template) => !template.dirty.includes(1));
     if (!clean || core.deciding.has(experiment.id)) return;
     core.ledger.experiments.delete(experiment.id);

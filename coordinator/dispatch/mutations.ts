@@ -15,6 +15,22 @@ export interface Mutations {
   attemptReusedAfterRelease: boolean;
   /** A duplicate report adds to the counters again. */
   duplicateCounted: boolean;
+  /** A duplicate report becomes a second end. */
+  duplicateFolded: boolean;
+  /** Leases more than fits, beyond what the agent asked for. */
+  leaseAboveCapacity: boolean;
+  /** A stall of this process counts as silence of its agents. */
+  stallIgnored: boolean;
+  /** Does not notice that its machine slept. */
+  sleepUnnoticed: boolean;
+  /** Reports about experiments that left memory are not answered. */
+  evictedReportDropped: boolean;
+  /** A join is queued with each of its needs that completes. */
+  needsReleasedTwice: boolean;
+  /** max_failures counts failures that are not durable yet. */
+  failuresBeforeCommit: boolean;
+  /** A second machine with the same identity takes the session over while the first one works. */
+  identityShared: boolean;
 }
 
 export const NO_MUTATIONS: Mutations = {
@@ -24,4 +40,12 @@ export const NO_MUTATIONS: Mutations = {
   fenceForgotten: false,
   attemptReusedAfterRelease: false,
   duplicateCounted: false,
+  duplicateFolded: false,
+  leaseAboveCapacity: false,
+  stallIgnored: false,
+  sleepUnnoticed: false,
+  evictedReportDropped: false,
+  needsReleasedTwice: false,
+  failuresBeforeCommit: false,
+  identityShared: false,
 };

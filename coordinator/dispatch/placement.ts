@@ -33,7 +33,7 @@ function serve(core: Core, floor: AgentFloor, ahead: boolean, now: Now): boolean
   const leases: Held[] = [];
   const isTaken = (number: number): boolean => core.held.has(number) || core.backing.has(number);
   const room = Math.min(FRAME_TASKS_MAX, roomForLeases(core));
-  while (leases.length < room && hasRoom(floor, best, ahead)) {
+  while (leases.length < room && hasRoom(core, floor, best, ahead)) {
     const index = takeNext(queue, isTaken);
     if (index < 0) {
       core.classes.dropTop(best);
@@ -68,7 +68,8 @@ function serve(core: Core, floor: AgentFloor, ahead: boolean, now: Now): boolean
   return true;
 }
 
-function hasRoom(floor: AgentFloor, taskClass: TaskClass, ahead: boolean): boolean {
+function hasRoom(core: Core, floor: AgentFloor, taskClass: TaskClass, ahead: boolean): boolean {
+  if (core.config.mutations.leaseAboveCapacity && floor.held.size < 3) return true;
   return ahead ? floor.aheadUsed < floor.ahead : fits(taskClass.requirement, floor.free);
 }
 

@@ -4,12 +4,7 @@
  */
 
 import type { Logger } from "../../shared/log/log.ts";
-import {
-  CHECKPOINT_ENDS,
-  CHECKPOINT_PERIOD_MS,
-  LEADERSHIP_DEADLINE_MS,
-  LEADERSHIP_RENEWAL_MS,
-} from "../../shared/model/constants.ts";
+import { CHECKPOINT_ENDS, CHECKPOINT_PERIOD_MS, LEADERSHIP_RENEWAL_MS } from "../../shared/model/constants.ts";
 import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { Batch } from "./batch.ts";
@@ -23,8 +18,6 @@ import { step } from "./step.ts";
 
 /** Period of ticks: expiry and backoff are seen at most this late. */
 const TICK_MS = 100;
-/** A step of the wall clock ahead of the monotonic one by more than this ends the reign; a new one costs a second at most. */
-const SLEPT_MS = LEADERSHIP_DEADLINE_MS / 2;
 /** How long `close` waits for the append that is under way. */
 const LAST_APPEND_MS = 2_000;
 
@@ -57,14 +50,12 @@ export class Reigning {
   private checkpointedMono: number;
   /** Appends behind which everything is folded. */
   private checkpointSeq: number;
-  private lastTimer: Now;
 
   constructor(options: ReigningOptions) {
     this.options = options;
     this.core = options.core;
     this.checkpointedMono = options.clock.mono();
     this.checkpointSeq = options.checkpointSeq;
-    this.lastTimer = this.now();
     this.ended = new Promise((resolve) => {
       this.finish = resolve;
     });
@@ -173,17 +164,7 @@ export class Reigning {
 
   /** After a stall the sockets are read first: whoever spoke meanwhile is heard before anyone is declared lost. */
   private onTimer(): void {
-    const now = this.now();
-    const gap = now.mono - this.core.lastTickMono;
-    const slept = now.wall - this.lastTimer.wall - (now.mono - this.lastTimer.mono);
-    this.lastTimer = now;
-    if (slept > SLEPT_MS) {
-      // The monotonic clock stands still while a machine sleeps: its deadlines would look good long after they passed.
-      this.end(
-        `the wall clock moved ${Math.round(slept)} ms further than the monotonic one: the machine may have slept`,
-      );
-      return;
-    }
+    const gap = this.options.clock.mono() - this.core.lastTickMono;
     const tick = (): void => {
       this.handle({ type: "tick" });
       this.checkpointWhenDue();

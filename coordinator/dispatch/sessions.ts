@@ -27,6 +27,10 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
     effects.push({ type: "close", peer, reason: `agent ${hello.name} has opened a later connection than this one` });
     return;
   }
+  if (worksElsewhere(core, floor, hello, now)) {
+    refuseSecond(floor, peer, hello, effects);
+    return;
+  }
   floor.peerLast = peer;
   if (namesLostOnItsWay(core, hello)) {
     putOff(core, { type: "hello", peer, hello });
@@ -38,6 +42,8 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
     effects.push({ type: "close", peer: floor.peer, reason: `agent ${hello.name} opened another session` });
     effects.push({ type: "send", peer, message: { type: "error", ...TWIN, reaction: "none" } });
   }
+  // What the other machine had is lost, not disowned: should it come back, its reports still count.
+  const blame = isAnotherMachine(floor, hello) ? Blame.AGENT_LOST : Blame.NOT_HELD;
   floor.name = hello.name;
   floor.program = hello.program;
   floor.hostname = hello.hostname;
@@ -54,7 +60,7 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
   const kept = new Set<Held>();
   const superseded: AttemptGroup[] = [];
   for (const group of hello.held) settleHeld(core, floor, group, kept, superseded);
-  for (const held of [...floor.held]) if (!kept.has(held)) forgetUnheld(core, held, now);
+  for (const held of [...floor.held]) if (!kept.has(held)) forgetUnheld(core, held, now, blame);
   recharge(floor, hello.capacity);
   const { epoch } = floor;
   effects.push({
@@ -73,12 +79,41 @@ const TWIN = {
 };
 
 /**
- * For the one that came first. A process that opened the later connection itself has left this one and hears nothing of
+ * For the one that came first, on the same machine or unknown to this reign. A process that opened the later connection itself has left this one and hears nothing of
  * it; so whoever does hear it is another process with the same identity.
  */
 function stopTwin(peer: Peer, name: string): Effect {
   const message = `another process opened a later session as agent ${name}: its state directory was copied; the later one has the identity, and this one stops. To run both, start this one with a new --output-dir and enrolment token`;
   return { type: "send", peer, message: { type: "error", code: TWIN.code, message, reaction: "stop" } };
+}
+
+/**
+ * Whether another machine works under the same identity (a copied key or state directory): what it says that it does not
+ * hold the other one may hold, so it is let in only once the other one's leases have run out. After a takeover the root is
+ * all that is known of the other one.
+ */
+function worksElsewhere(core: Core, floor: AgentFloor, hello: Hello, now: Now): boolean {
+  if (floor.state === "GONE" || floor.deadlineMono <= now.mono || (floor.held.size === 0 && floor.peer === null))
+    return false;
+  if (core.config.mutations.identityShared) return false;
+  return isAnotherMachine(floor, hello);
+}
+
+function isAnotherMachine(floor: AgentFloor, hello: Hello): boolean {
+  return floor.root !== hello.root || (floor.epoch > 0 && floor.hostname !== hello.hostname);
+}
+
+function refuseSecond(floor: AgentFloor, peer: Peer, hello: Hello, effects: Effect[]): void {
+  const other = floor.epoch > 0 ? floor.hostname : "another machine";
+  const message =
+    `agent ${hello.name} works on ${other} at present, and ${hello.hostname} has the same identity: ` +
+    "enrol each machine by itself, or stop the other one";
+  effects.push({
+    type: "send",
+    peer,
+    message: { type: "error", code: TWIN.code, message, reaction: "reconnect" },
+  });
+  effects.push({ type: "close", peer, reason: message });
 }
 
 /** Whether it holds a task whose loss is not durable yet: what it may go on with is known only after that commit. */
@@ -155,7 +190,7 @@ function stillHeld(
 }
 
 /** A lease of this agent that it does not have, as its hello or goodbye says: it never arrived, or its state is gone. */
-export function forgetUnheld(core: Core, held: Held, now: Now): void {
+export function forgetUnheld(core: Core, held: Held, now: Now, blame: Blame = Blame.NOT_HELD): void {
   if (held.ending) return;
   // Not durable yet: the commit finds another epoch and gives it back.
   if (!held.committed) return;
@@ -164,7 +199,7 @@ export function forgetUnheld(core: Core, held: Held, now: Now): void {
     offerAgain(core, held.template, held.index);
     return;
   }
-  giveBack(core, held, Outcome.LOST, Blame.NOT_HELD, now);
+  giveBack(core, held, Outcome.LOST, blame, now);
 }
 
 /** Ends an attempt that its agent did not report. */

@@ -2,6 +2,7 @@
  * The core's one entry: an event in, effects out. After every event placement runs and, when the journal is idle, the
  * first cut becomes the next append.
  */
+import { LEADERSHIP_DEADLINE_MS } from "../../shared/model/constants.ts";
 import { PHASE_NAMES } from "../../shared/model/states.ts";
 import type { AttemptGroup, FromAgent } from "../../shared/protocol/messages.ts";
 import { onCommitted } from "./commit.ts";
@@ -18,10 +19,23 @@ import { expireSessions, extendSessions, forgetUnheld, onHello } from "./session
 
 const RUNNING = PHASE_NAMES.indexOf("RUNNING");
 
+/**
+ * The monotonic clock stands still while a machine sleeps, so deadlines would look good long after they passed. A step of
+ * the wall clock ahead of it by more than this ends the reign, before anything that waited in the sockets is heard; a new
+ * one costs a second at most.
+ */
+const SLEPT_MS = LEADERSHIP_DEADLINE_MS / 2;
+
 /** Changes `core` by one event. After a `resign` effect, or a thrown BrokenInvariant, the core must be thrown away. */
 export function step(core: Core, event: CoreEvent, now: Now): Effect[] {
   const effects: Effect[] = [];
   core.nowMono = now.mono;
+  const sleptMs = now.wall - now.mono - core.clockOffsetMs;
+  core.clockOffsetMs += sleptMs;
+  if (sleptMs > SLEPT_MS && !core.config.mutations.sleepUnnoticed) {
+    const text = `the wall clock moved ${Math.round(sleptMs)} ms further than the monotonic one: the machine may have slept`;
+    return [{ type: "resign", reason: text }];
+  }
   if (event.type === "leadership") core.leadUntilMono = event.untilMono;
   if (now.mono >= core.leadUntilMono && !core.config.mutations.renewAfterDeadline) {
     return [{ type: "resign", reason: "leadership was not renewed before its own deadline" }];
@@ -141,7 +155,7 @@ function onDrain(core: Core, event: Extract<CoreEvent, { type: "drain" }>, effec
 function onTick(core: Core, now: Now, effects: Effect[]): void {
   const gap = now.mono - core.lastTickMono;
   core.lastTickMono = now.mono;
-  if (gap > core.config.timing.stallMs) extendSessions(core, gap);
+  if (gap > core.config.timing.stallMs && !core.config.mutations.stallIgnored) extendSessions(core, gap);
   expireSessions(core, now, effects);
   releaseDue(core, now);
 }

@@ -2,25 +2,14 @@
  * What goes wrong, and when. Every seed enables some kinds of faults and not others, each at its own rate: a world in
  * which everything fails all the time never comes far enough to show the rare mistakes.
  */
-import type { Host } from "./agent/host.ts";
-import type { TaskManner } from "./agent/runners.ts";
-import type { Client } from "./client/client.ts";
-import type { Postgres } from "./database/postgres.ts";
-import type { Dispatcher } from "./dispatcher/dispatcher.ts";
-import type { World } from "./engine/world.ts";
-import type { Network } from "./network/connection.ts";
-
-export interface Scene {
-  world: World;
-  network: Network;
-  database: Postgres;
-  dispatchers: Dispatcher[];
-  hosts: Host[];
-  client: Client;
-  manner: TaskManner;
-}
+import type { Reign } from "./dispatcher/reign.ts";
+import type { Scene } from "./scene.ts";
 
 type Fault = (scene: Scene) => void;
+
+function leaderOf(scene: Scene): Reign | null {
+  return scene.dispatchers.find(({ reign, process }) => reign !== null && process.running)?.reign ?? null;
+}
 
 function pause(scene: Scene, low: number, high: number): number {
   // Short ones are common, long ones not rare.
@@ -34,15 +23,34 @@ const FAULTS: Record<string, Fault> = {
     dispatcher.crash();
     scene.world.after(pause(scene, 50, 5_000), () => dispatcher.start());
   },
-  "dispatcher stop": (scene) => scene.world.random.pick(scene.dispatchers).stop(pause(scene, 100, 12_000)),
+  "dispatcher stop": (scene) => scene.world.random.pick(scene.dispatchers).stop(pause(scene, 100, 12_000), false),
+  // Not long enough to be deposed, while some have to come back to it.
+  "leader stalls": (scene) => {
+    const { random } = scene.world;
+    for (const connection of scene.network.connections)
+      if (connection.carries && random.chance(0.5)) connection.reset();
+    const leader = scene.dispatchers.find(({ reign }) => reign !== null);
+    scene.world.after(random.between(0, 300), () => leader?.stop(random.between(1_000, 3_800), false));
+  },
+  "dispatcher sleeps": (scene) => scene.world.random.pick(scene.dispatchers).stop(pause(scene, 500, 20_000), true),
+  // With whatever runs on it, longer than its work waits for it elsewhere.
+  "machine sleeps": (scene) => {
+    const durationMs = scene.world.random.between(3_000, 25_000);
+    const all = [...scene.dispatchers, ...scene.hosts];
+    const { machine } = scene.dispatchers[0]?.process ?? { machine: "" };
+    for (const one of all) if (one.process.machine === machine) one.stop(durationMs, true);
+  },
+  "clock is set": (scene) => {
+    const { random } = scene.world;
+    const byMs = random.pick([-1, 1]) * random.pick([100, 1_500, 2_500, 30_000, 3_600_000]) * random.between(0.5, 1);
+    random.pick([...scene.dispatchers, ...scene.hosts]).process.stepWall(byMs);
+  },
   "hand over": (scene) => scene.world.random.pick(scene.dispatchers).handOver(),
   "operator drains": (scene) => {
     const host = scene.world.random.pick(scene.hosts);
-    const reign = scene.dispatchers.find(
-      (dispatcher) => dispatcher.reign !== null && dispatcher.process.running,
-    )?.reign;
-    reign?.handle({ type: "drain", agent: host.agent, reason: "an operator asks" });
+    leaderOf(scene)?.handle({ type: "drain", agent: host.agent, reason: "an operator asks" });
   },
+  recall: (scene) => leaderOf(scene)?.recall(scene.world.random.pick(scene.hosts).agent),
   "database cut": (scene) => {
     scene.database.cut(scene.world.random.pick(scene.dispatchers).process, pause(scene, 100, 30_000));
   },
@@ -74,8 +82,31 @@ const FAULTS: Record<string, Fault> = {
   },
   "agent holds": (scene) => {
     const host = scene.world.random.pick(scene.hosts);
-    host.receive({ type: "hold", reason: "the disk is full" });
-    scene.world.after(pause(scene, 100, 4_000), () => host.receive({ type: "hold", reason: null }));
+    host.hold("disk", "the disk is nearly full");
+    scene.world.after(pause(scene, 100, 4_000), () => host.hold("disk", null));
+  },
+  "disk full": (scene) => {
+    const { disk } = scene.world.random.pick(scene.hosts);
+    disk.full = true;
+    scene.world.after(pause(scene, 100, 8_000), () => {
+      disk.full = false;
+    });
+  },
+  // With everything that was under way, and longer than any agent trusts its leases.
+  restore: (scene) => {
+    const { world, dispatchers, database, client, oracle, network } = scene;
+    const { random } = world;
+    if (scene.restoring || (oracle.timeline > 1 && random.chance(0.8))) return;
+    scene.restoring = true;
+    const downMs = scene.ttlMs * 1.2 + random.between(0, 3_000);
+    for (const dispatcher of dispatchers) dispatcher.takeDown(downMs);
+    world.after(downMs - 100, () => {
+      const { seq } = database.durable;
+      network.undoAll();
+      database.restore(Math.max(0, seq - random.below(random.pick([2, 20, 200]))));
+      client.restored();
+      scene.restoring = false;
+    });
   },
   "link cut": (scene) => {
     const { random } = scene.world;
@@ -93,6 +124,25 @@ const FAULTS: Record<string, Fault> = {
     const durationMs = random.between(3_000, 14_000);
     for (const dispatcher of scene.dispatchers) scene.network.cut(host.process, dispatcher.process, durationMs);
   },
+  // What is said on one way arrives late, or not at all, while the other one works.
+  "link lame": (scene) => {
+    const { random } = scene.world;
+    const { process } = random.pick(scene.hosts);
+    const durationMs = random.between(500, 9_000);
+    for (const dispatcher of scene.dispatchers) {
+      const slowness = random.chance(0.7) ? random.between(0.1, 0.9) * scene.ttlMs : 0;
+      // It fades: at once its end would be noticed.
+      for (const part of [1, 2, 3]) {
+        const laterMs = part * 500;
+        scene.world.after(laterMs, () => {
+          if (slowness === 0) return;
+          scene.network.slowDown(process, dispatcher.process, "down", (slowness * part) / 3, durationMs + 2_000);
+        });
+      }
+      const delayMs = random.between(1_000, 3_000);
+      scene.world.after(delayMs, () => scene.network.cut(process, dispatcher.process, durationMs, ["up"]));
+    }
+  },
   "connection reset": (scene) => {
     const open = scene.network.connections.filter((connection) => connection.carries);
     if (open.length > 0) scene.world.random.pick(open).reset();
@@ -102,6 +152,9 @@ const FAULTS: Record<string, Fault> = {
     if (open.length > 0) scene.world.random.pick(open).vanish();
   },
 };
+
+/** What undoes so much that little else would be seen. */
+const RARE: Record<string, number> = { restore: 0.1, "host lost": 0.25, "disk full": 0.25 };
 
 const PERIODS_MS: readonly [number, number][] = [
   [100, 600],
@@ -113,7 +166,7 @@ const PERIODS_MS: readonly [number, number][] = [
 export function planChaos(scene: Scene, untilMs: number): void {
   const { world } = scene;
   const { random } = world;
-  const names = Object.keys(FAULTS).filter(() => random.chance(0.4));
+  const names = Object.keys(FAULTS).filter((name) => random.chance(RARE[name] ?? 0.4));
   // A storm, in which little is finished, or single faults into the midst of work.
   const periodMs = random.between(...random.pick(PERIODS_MS));
   world.trace("chaos", () => `every ${Math.round(periodMs)} ms: ${names.join(", ") || "nothing"}`);

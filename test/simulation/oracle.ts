@@ -2,9 +2,11 @@
  * Sees everything at once and says the moment a promise is broken. What is durable it folds itself, and beside that it
  * keeps plain books of its own, one record per task, so that a mistake in the fold does not judge itself.
  */
-import type { Batch, EndRecord, LeaseRecord } from "../../coordinator/dispatch/batch.ts";
+import type { Batch, DecisionRecord, EndRecord, LeaseRecord } from "../../coordinator/dispatch/batch.ts";
 import { foldBatch } from "../../coordinator/dispatch/ledger/fold.ts";
+import { MAX_FAILURES_REASON } from "../../coordinator/dispatch/ledger/fold-decision.ts";
 import {
+  countOf,
   emptyLedger,
   isMarked,
   type Ledger,
@@ -18,12 +20,17 @@ import { type AttemptKey, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup } from "../../shared/protocol/messages.ts";
 import { differenceOf, recountDifference } from "./database/compare.ts";
-import { type Durable, TIMELINE } from "./database/durable.ts";
+import type { Durable } from "./database/durable.ts";
 import type { World } from "./engine/world.ts";
 
 /** What the oracle must know of an agent. */
 export interface Watched {
   readonly name: string;
+  /** The identity it is enrolled under. */
+  readonly agent: number;
+  readonly cpus: number;
+  /** The most leases beyond what fits that it ever asked for. */
+  readonly aheadMax: number;
   /** Whether it counts on this attempt now: awake, trusting its leases, and the attempt not ended there. */
   countsOn(key: string): boolean;
 }
@@ -41,13 +48,17 @@ interface TaskBooks {
 }
 
 export class Oracle {
-  readonly ledger: Ledger = emptyLedger();
+  ledger: Ledger = emptyLedger();
+  /** Raised by a restore. */
+  timeline = 1;
   /** Numbers for the report. */
   readonly figures: Record<string, number> = {};
   agents: readonly Watched[] = [];
   private readonly world: World;
   private readonly books = new Map<string, TaskBooks>();
   private readonly reasons = new Set<string>();
+  /** Told again what is durable, after a restore: nothing of it happens now. */
+  private remembering = false;
 
   constructor(world: World) {
     this.world = world;
@@ -66,6 +77,7 @@ export class Oracle {
       this.reasons.add(decision.reason);
       this.note(`${decision.actor === SYSTEM_ACTOR ? "system" : "person"} ${decision.kind}`);
     }
+    for (const decision of batch.decisions) this.checkMaxFailures(decision);
     try {
       foldBatch(this.ledger, batch);
     } catch (error) {
@@ -73,6 +85,41 @@ export class Oracle {
     }
     for (const { kind, experiment } of batch.decisions) if (kind === "retry") this.retried(experiment);
     this.count(batch);
+    for (const agent of new Set(batch.leases.map((lease) => lease.agent))) this.checkRoom(agent);
+  }
+
+  /** Decided from what was durable before this batch, not from what was about to be. */
+  private checkMaxFailures({ reason, experiment: id }: DecisionRecord): void {
+    const experiment = this.ledger.experiments.get(id);
+    if (reason !== MAX_FAILURES_REASON || !experiment) return;
+    const failed = countOf(experiment, TaskState.FAILED) - experiment.forgiven;
+    const { maxFailures } = experiment.definition;
+    if (maxFailures !== null && failed >= maxFailures) return;
+    const text = `experiment ${id} is canceled after ${failed} durable failures of ${maxFailures}`;
+    this.world.fail("max_failures counts what is durable", text);
+  }
+
+  /** What an agent holds fits it, but for as many as it asked for beyond that. */
+  private checkRoom(agent: number): void {
+    if (this.remembering) return;
+    let cpusMax = 0;
+    let aheadMax = 0;
+    for (const watched of this.agents) {
+      if (watched.agent !== agent) continue;
+      cpusMax = Math.max(cpusMax, watched.cpus);
+      aheadMax = Math.max(aheadMax, watched.aheadMax);
+    }
+    const needs: number[] = [];
+    for (const { templates } of this.ledger.experiments.values()) {
+      for (const { leases, definition } of templates) {
+        for (const lease of leases.values()) if (lease.agent === agent) needs.push(definition.requires.cpus);
+      }
+    }
+    needs.sort((a, b) => b - a);
+    const cpus = needs.slice(aheadMax).reduce((sum, need) => sum + need, 0);
+    if (cpus <= cpusMax) return;
+    const text = `agent ${agent} has ${needs.length} leases: ${cpus} cpus of ${cpusMax} beside ${aheadMax} ahead`;
+    this.world.fail("no lease above capacity", text);
   }
 
   private leased(record: LeaseRecord, seq: number): void {
@@ -90,7 +137,20 @@ export class Oracle {
     }
   }
 
+  /** A backup is back: what it does not hold never was, and what it holds is all there is. */
+  restored(durable: Durable): void {
+    this.timeline = durable.timeline;
+    this.ledger = emptyLedger();
+    this.books.clear();
+    this.reasons.clear();
+    this.remembering = true;
+    for (const batch of durable.batches) this.committed(batch, batch.term);
+    this.remembering = false;
+    this.note("restores");
+  }
+
   private checkTrust(name: string, old: number, to: number): void {
+    if (this.remembering) return;
     for (const agent of this.agents) {
       if (!agent.countsOn(`${name}.${old}`)) continue;
       this.world.fail(
@@ -302,7 +362,7 @@ export class Oracle {
 
   private differenceFrom(durable: Durable, seq: number): string | null {
     try {
-      return differenceOf(this.ledger, ledgerFrom(durable.load(0, TIMELINE, seq)));
+      return differenceOf(this.ledger, ledgerFrom(durable.load(0, seq)));
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

@@ -1,45 +1,52 @@
 /**
- * The simulation by hand: `bin/node test/simulation/run.ts --seed 17 --trace`, `--seeds 1..5000`, `--bug fenceForgotten`.
+ * The simulation by hand: `bin/node test/simulation/run.ts --seed 17 --trace`, `--seeds 1..5000 [--threads N]`,
+ * `--bug fenceForgotten`.
  */
 import { parseArgs } from "node:util";
-import { type Bug, simulate } from "./simulate.ts";
+import type { Bug } from "./bugs.ts";
+import { type Failure, range, simulateAll } from "./pool.ts";
+import { simulate, WORLD_VERSION } from "./simulate.ts";
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string" },
     seeds: { type: "string" },
     bug: { type: "string" },
+    threads: { type: "string" },
     trace: { type: "boolean", default: false },
   },
 });
 
-const [from, to] = (values.seeds ?? `${values.seed ?? 1}..${values.seed ?? 1}`).split("..").map(Number) as [
-  number,
-  number,
-];
-const options = {
-  ...(values.bug === undefined ? {} : { bug: values.bug as Bug }),
-  ...(values.trace ? { print: (line: string) => console.log(line) } : {}),
+const bug = values.bug as Bug | undefined;
+const tell = ({ seed, message, endedAtMs }: Failure): void => {
+  console.log(`seed ${seed} at ${(endedAtMs / 1_000).toFixed(3)} s: ${message}`);
+  console.log(`  bin/node test/simulation/run.ts --seed ${seed} --trace${bug ? ` --bug ${bug}` : ""}`);
 };
-const startedMs = performance.now();
-let failed = 0;
-const sum: Record<string, number> = {};
-for (let seed = from; seed <= to; seed++) {
-  const { violation, events, figures, endedAtMs } = simulate(seed, options);
-  sum.events = (sum.events ?? 0) + events;
-  for (const [name, count] of Object.entries(figures)) sum[name] = (sum[name] ?? 0) + count;
-  if (violation === null) continue;
-  failed++;
-  console.log(`seed ${seed} at ${(endedAtMs / 1_000).toFixed(3)} s: ${violation.message}`);
-  console.log(`  bin/node test/simulation/run.ts --seed ${seed} --trace${values.bug ? ` --bug ${values.bug}` : ""}`);
+
+if (values.trace) {
+  const print = (line: string): void => console.log(line);
+  const { seed, violation, endedAtMs } = await simulate(Number(values.seed ?? 1), { print, ...(bug ? { bug } : {}) });
+  if (violation) tell({ seed, endedAtMs, invariant: violation.invariant, message: violation.message });
+  process.exitCode = violation ? 1 : 0;
+} else {
+  const [from, to] = (values.seeds ?? `${values.seed ?? 1}..${values.seed ?? 1}`).split("..").map(Number);
+  const threads = values.threads === undefined ? {} : { threads: Number(values.threads) };
+  const startedMs = performance.now();
+  const { seeds, failures, figures } = await simulateAll(range(from as number, to as number), {
+    bug,
+    ...threads,
+    heard: tell,
+  });
+  const tookMs = performance.now() - startedMs;
+  console.log(
+    `world ${WORLD_VERSION}: ${seeds} seeds (${from}..${to}), ${failures.length} failed, ` +
+      `${(tookMs / seeds).toFixed(1)} ms each, ${(tookMs / 1_000).toFixed(1)} s`,
+  );
+  console.log(
+    Object.entries(figures)
+      .map(([name, number]) => `${name} ${number}`)
+      .sort()
+      .join(" · "),
+  );
+  process.exitCode = failures.length > 0 ? 1 : 0;
 }
-const count = to - from + 1;
-const tookMs = performance.now() - startedMs;
-console.log(`${count} seeds, ${failed} failed, ${(tookMs / count).toFixed(1)} ms each`);
-console.log(
-  Object.entries(sum)
-    .map(([name, number]) => `${name} ${number}`)
-    .sort()
-    .join(" · "),
-);
-process.exitCode = failed > 0 ? 1 : 0;

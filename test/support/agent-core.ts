@@ -1,5 +1,6 @@
 /** Drives the agent's pure core: a clock that moves only when told, and effects as they come. */
 import type { AgentEffect, AgentEvent, CoreMessage } from "../../agent/lease/contract.ts";
+import { NO_MUTATIONS } from "../../agent/lease/mutations.ts";
 import { type AgentState, type CoreOptions, createAgentState } from "../../agent/lease/state.ts";
 import { step } from "../../agent/lease/step.ts";
 import type { AttemptEnd } from "../../agent/report/end.ts";
@@ -36,6 +37,7 @@ export class CoreDriver {
       pollIntervalMs: 60_000,
       timeline: 1,
       random: () => 0.5,
+      mutations: NO_MUTATIONS,
       ...options,
     });
   }

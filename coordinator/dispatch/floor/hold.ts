@@ -109,15 +109,25 @@ function promote(floor: AgentFloor): void {
   if (from > 0) queue.splice(0, from);
 }
 
-/** After a hello stated the capacity anew: what is held is charged again from the start. */
+/**
+ * After a hello stated the capacity anew: what is held is charged again from the start, first what runs. What does not fit
+ * beside it is held ahead as before, or each reconnect would give the agent as much again.
+ */
 export function recharge(floor: AgentFloor, capacity: Capacity): void {
   floor.capacity = capacity;
   floor.free = quantitiesOf(capacity);
   floor.aheadQueue.length = 0;
   floor.aheadUsed = 0;
-  for (const held of floor.held) {
-    held.ahead = false;
-    charge(floor.free, held.class.requirement, -1);
+  const begun = [...floor.held].sort((a, b) => Number(b.phase === RUNNING) - Number(a.phase === RUNNING));
+  for (const held of begun) {
+    // What waits behind another one in its lane is told as running, too.
+    held.ahead = !fits(held.class.requirement, floor.free);
+    if (!held.ahead) {
+      charge(floor.free, held.class.requirement, -1);
+      continue;
+    }
+    floor.aheadUsed++;
+    floor.aheadQueue.push(held);
   }
   floor.suits.clear();
 }

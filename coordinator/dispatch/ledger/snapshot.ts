@@ -43,8 +43,16 @@ interface ExperimentState {
   counted: ExperimentLedger["counted"];
 }
 
-/** Encodes what changed since the last call and marks it clean; `seq` of the result is the ledger's own. */
-export function encodeCheckpoint(ledger: Ledger, shard: number, term: number): EncodedCheckpoint {
+/**
+ * Encodes what changed since the last call and marks it clean; `seq` of the result is the ledger's own. `leasesLeftOut` is
+ * a deliberate bug, see mutations.ts.
+ */
+export function encodeCheckpoint(
+  ledger: Ledger,
+  shard: number,
+  term: number,
+  leasesLeftOut = false,
+): EncodedCheckpoint {
   const experiments: EncodedExperiment[] = [];
   const chunks: EncodedChunk[] = [];
   for (const experiment of ledger.experiments.values()) {
@@ -58,7 +66,7 @@ export function encodeCheckpoint(ledger: Ledger, shard: number, term: number): E
           experiment: experiment.id,
           template: template.ordinal,
           chunk,
-          data: encodeChunk(template, chunk),
+          data: encodeChunk(template, chunk, leasesLeftOut),
         });
       }
     }
@@ -84,13 +92,13 @@ function encodeExperiment(experiment: ExperimentLedger): EncodedExperiment {
   return { experiment: experiment.id, data: new TextEncoder().encode(JSON.stringify(state)) };
 }
 
-function encodeChunk(template: TemplateLedger, chunk: number): Uint8Array {
+function encodeChunk(template: TemplateLedger, chunk: number, leasesLeftOut: boolean): Uint8Array {
   const from = chunk * CHECKPOINT_CHUNK_TASKS;
   const to = Math.min(from + CHECKPOINT_CHUNK_TASKS, template.count);
   const tasks = to - from;
   const sparse: Sparse = { leases: [], notBefore: [] };
   for (let index = from; index < to; index++) {
-    if (stateOf(template, index) === TaskState.LEASED) {
+    if (stateOf(template, index) === TaskState.LEASED && !leasesLeftOut) {
       const lease = template.leases.get(index) as OpenLease;
       sparse.leases.push([index - from, lease.agent, lease.epoch, lease.root, lease.sinceMs]);
     }

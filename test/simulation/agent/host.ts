@@ -1,78 +1,115 @@
 /**
- * One agent in the simulation: the real agent core in a process that can be killed, stopped and put to sleep with its
- * host, over modelled runners and disk that outlive the process, and a network that may fail it.
+ * One agent in the simulation: the real agent core and the real outbox in a process that can be killed, stopped and put to
+ * sleep with its host, over modelled runners and a modelled disk that outlive the process, and a network that may fail it.
+ * The counterpart of agent/shell.ts.
  */
-import type { AgentEffect, AgentEvent } from "../../../agent/lease/contract.ts";
-import { type AgentState, createAgentState, type Lease, LeasePhase } from "../../../agent/lease/state.ts";
+import type { AgentEvent } from "../../../agent/lease/contract.ts";
+import type { AgentMutations } from "../../../agent/lease/mutations.ts";
+import { type AgentState, createAgentState, LeasePhase } from "../../../agent/lease/state.ts";
 import { step } from "../../../agent/lease/step.ts";
 import type { AttemptEnd } from "../../../agent/report/end.ts";
-import type { Outcome } from "../../../shared/model/attempt.ts";
-import { type AgentId, attemptKeyText } from "../../../shared/model/ids.ts";
-import type { EndGroup } from "../../../shared/protocol/messages.ts";
+import { Outbox } from "../../../agent/report/outbox.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
+import type { ToAgent } from "../../../shared/protocol/messages.ts";
 import type { Dispatcher } from "../dispatcher/dispatcher.ts";
+import type { CrashPoint, CrashPoints } from "../engine/crashes.ts";
 import { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
 import type { Connection, Network } from "../network/connection.ts";
 import type { Oracle, Watched } from "../oracle.ts";
+import { type DiskManner, HostDisk } from "./disk.ts";
+import { Performer } from "./performer.ts";
 import { Runners, type TaskManner } from "./runners.ts";
 
-const PREPARE_MS = [0.5, 4] as const;
 const COLLECT_MS = [0.5, 10] as const;
-const WRITE_MS = [0, 300] as const;
 const POLL_INTERVAL_MS = 5_000;
+const DEAD_MS = [20, 9_000] as const;
+/** Small, so that it is rewritten now and then: ten ends or so. */
+const OUTBOX_COMPACT_BYTES = 2_000;
 const GIB = 1024 ** 3;
 
 export interface HostParts {
   world: World;
   oracle: Oracle;
   network: Network;
+  crashes: CrashPoints;
   dispatchers: readonly Dispatcher[];
   manner: TaskManner;
+  disks: DiskManner;
   preparing: { failing: number };
+  mutations: AgentMutations;
   cpus: number;
+  /** A number of its own, and the identity it has enrolled under; two may have one. */
+  number: number;
+  agent: AgentId;
 }
 
 export class Host implements Watched {
   readonly name: string;
   readonly process: Process;
-  runners: Runners;
-  state: AgentState | null = null;
-  private readonly parts: HostParts;
+  readonly parts: HostParts;
   readonly agent: AgentId;
-  private connection: Connection | null = null;
-  /** Ends that are to be written to the outbox. */
-  private readonly unwritten = new Set<string>();
-  /** What this host told of each attempt last. */
-  private readonly told = new Map<string, Outcome>();
+  runners: Runners;
+  disk: HostDisk;
+  state: AgentState | null = null;
+  outbox: Outbox | null = null;
+  connection: Connection | null = null;
+  aheadMax = 0;
+  /** Taken out of service: nothing of it comes back. */
+  gone = false;
+  private performer: Performer | null = null;
+  private readonly holds = new Map<string, string>();
   private turning = false;
   private wakeAtMono = Number.POSITIVE_INFINITY;
   private wakes = 0;
 
-  constructor(parts: HostParts, number: number) {
+  constructor(parts: HostParts) {
     this.parts = parts;
-    this.agent = number as AgentId;
-    this.name = `agent ${number}`;
+    this.agent = parts.agent;
+    this.name = `host ${parts.number}`;
     this.process = new Process(parts.world, this.name);
     this.runners = this.newRunners();
+    this.disk = new HostDisk(parts.world, parts.disks);
     this.start();
   }
 
   private newRunners(): Runners {
-    return new Runners(this.parts.world, this.parts.manner, () => this.process.now().wall);
+    const runners = new Runners(this.parts.world, this.parts.manner, () => this.process.now().wall);
+    runners.onStart = (key, byItself) => this.onStart(key, byItself);
+    return runners;
   }
 
   start(): void {
-    if (this.process.alive) return;
+    if (this.process.alive || this.gone) return;
     const { world } = this.parts;
-    const found = this.runners.found();
-    world.trace(this.name, () => `starts with ${found.running.length} running, ${found.ended.length} in its outbox`);
+    world.trace(this.name, () => "starts");
     this.process.start();
     this.turning = false;
     this.wakeAtMono = Number.POSITIVE_INFINITY;
-    const { cpus } = this.parts;
+    const deliver = this.process.inlet();
+    // What promises lead to becomes an event of the world, so that what is thrown there is seen.
+    const soon = (happen: () => void): void => world.after(0, () => deliver(happen));
+    const onTrouble = (reason: string | null): void => soon(() => this.hold("outbox", reason));
+    const disk = this.disk.mount(this.process, (point) => this.dies(point));
+    Outbox.open({ path: "outbox", onTrouble, disk, compactBytes: OUTBOX_COMPACT_BYTES }).then(
+      (outbox) => soon(() => this.begin(outbox)),
+      (error) => soon(() => this.unusable(error)),
+    );
+  }
+
+  /** Its service manager tries again. */
+  private unusable(error: unknown): void {
+    this.parts.world.trace(this.name, () => `cannot start: ${error}`);
+    this.die();
+  }
+
+  private begin(outbox: Outbox): void {
+    if (this.dies("agent: outbox read, nothing adopted")) return;
+    const { world, cpus, mutations } = this.parts;
+    this.outbox = outbox;
     this.state = createAgentState({
       agent: this.agent,
-      name: this.name,
+      name: `agent ${this.agent}`,
       program: "0",
       hostname: this.name,
       root: `root of ${this.name}`,
@@ -83,7 +120,9 @@ export class Host implements Watched {
       pollIntervalMs: POLL_INTERVAL_MS,
       timeline: this.runners.timeline,
       random: () => world.random.next(),
+      mutations,
     });
+    this.performer = new Performer(this, this.state, outbox);
     const deliver = this.process.inlet();
     this.runners.listener = {
       started: (key, startedAtMs) => deliver(() => this.feed({ type: "started", key, startedAtMs })),
@@ -91,18 +130,35 @@ export class Host implements Watched {
       exited: (end) =>
         deliver(() => {
           this.feed({ type: "exited", key: end.key });
-          this.collect(end);
+          if (!this.dies("agent: exited, nothing collected")) this.collect(end);
         }),
     };
-    const { running, collecting, ended } = found;
-    this.feed({ type: "adopted", running, collecting: collecting.map(({ key }) => key), ended });
+    const found = this.runners.found();
+    const running = found.running.filter(({ key }) => !outbox.has(key));
+    const collecting = found.ended.filter(({ key }) => !outbox.has(key));
+    world.trace(this.name, () => `has ${running.length} running, ${outbox.ends().length} in its outbox`);
+    this.feed({ type: "adopted", running, collecting: collecting.map(({ key }) => key), ended: outbox.ends() });
     for (const end of collecting) this.collect(end);
+    const reason = [...this.holds.values()][0] ?? null;
+    if (reason !== null) this.feed({ type: "hold", reason });
   }
 
   private collect(end: AttemptEnd): void {
     const delayMs = this.parts.world.random.between(...COLLECT_MS);
     // The record on disk stays as it is, whatever the core makes of its copy.
     this.process.timer(delayMs, () => this.feed({ type: "ended", end: { ...end } }));
+  }
+
+  /** Whether the process dies here; it is started again later. */
+  dies(point: CrashPoint): boolean {
+    if (!this.process.alive || !this.parts.crashes.hit(point)) return false;
+    this.die();
+    return true;
+  }
+
+  die(): void {
+    this.kill();
+    this.parts.world.after(this.parts.world.random.between(...DEAD_MS), () => this.start());
   }
 
   /** kill -9 of the agent; its runners go on. */
@@ -118,15 +174,26 @@ export class Host implements Watched {
     this.parts.world.trace(this.name, () => "its host is lost");
     this.parts.network.hostDied(this.process);
     this.forgetProcess();
+    this.runners.onStart = () => {};
     this.runners = this.newRunners();
+    this.disk = new HostDisk(this.parts.world, this.parts.disks);
+  }
+
+  /** Somebody takes the machine away for good. */
+  remove(): void {
+    this.gone = true;
+    this.lose();
   }
 
   private forgetProcess(): void {
     this.runners.listener = null;
-    this.unwritten.clear();
+    this.holds.clear();
     this.state = null;
+    this.outbox = null;
+    this.performer = null;
     this.connection = null;
     this.process.kill();
+    this.disk.processDied();
   }
 
   /** SIGSTOP, or with `asleep` the sleep of the whole host, whose monotonic clock stands still. */
@@ -139,13 +206,21 @@ export class Host implements Watched {
     this.process.inlet()(() => this.feed(event));
   }
 
-  private feed(event: AgentEvent): void {
-    const { state, process } = this;
-    if (!state) return;
+  /** Sets or lifts one of the reasons for which nothing is started. */
+  hold(source: string, reason: string | null): void {
+    if (reason === null) this.holds.delete(source);
+    else this.holds.set(source, reason);
+    if (this.state) this.receive({ type: "hold", reason: [...this.holds.values()][0] ?? null });
+  }
+
+  feed(event: AgentEvent): void {
+    const { state, performer, process } = this;
+    if (!state || !performer) return;
     for (const effect of step(state, event, process.now())) {
-      if (this.state !== state) return;
-      this.perform(effect);
+      if (this.state !== state || this.dies("agent: between two effects")) return;
+      performer.perform(effect);
     }
+    if (this.state !== state) return;
     if (!this.turning && event.type !== "turn") {
       this.turning = true;
       process.timer(0, () => {
@@ -170,105 +245,8 @@ export class Host implements Watched {
     });
   }
 
-  private perform(effect: AgentEffect): void {
-    const { world, oracle, preparing, cpus } = this.parts;
-    const { random } = world;
-    switch (effect.type) {
-      case "connect":
-        this.process.timer(effect.delayMs, () => this.connect(effect.connection));
-        return;
-      case "disconnect":
-        world.trace(this.name, () => `hangs up: ${effect.reason}`);
-        this.connection?.close(this.connection.agent);
-        this.connection = null;
-        return;
-      case "hello":
-        this.connection?.toDispatcher({ ...effect.message, proof: "" });
-        return;
-      case "send":
-        if (effect.message.type === "ended") for (const group of effect.message.groups) this.tell(group);
-        this.connection?.toDispatcher(effect.message);
-        return;
-      case "prepare": {
-        const { key } = effect.lease;
-        const failed = random.chance(preparing.failing);
-        this.process.timer(random.between(...PREPARE_MS), () => {
-          this.feed(failed ? { type: "prepare_failed", end: this.unprepared(key) } : { type: "prepared", key });
-        });
-        return;
-      }
-      case "run": {
-        const lease = effect.lease as Lease;
-        world.trace(this.name, () => `starts ${lease.key}`);
-        oracle.started(this.name, lease);
-        this.runners.run(lease, lease.of.need);
-        const used = this.runners.cpusUsed();
-        if (used > cpus) world.fail("capacity is kept", `${this.name} runs ${used} cpus of ${cpus}`);
-        return;
-      }
-      case "recall":
-        this.runners.recall(effect.key);
-        return;
-      case "kill":
-        world.trace(this.name, () => `kills ${effect.key}: ${effect.reason}`);
-        this.runners.kill(effect.key, effect.graceMs);
-        return;
-      case "persist":
-        for (const end of effect.ends) this.persist(end);
-        return;
-      case "forget":
-        for (const key of effect.keys) {
-          this.unwritten.delete(key);
-          this.runners.forget(key);
-        }
-        return;
-      case "publish":
-        oracle.acknowledged(effect.attempt, this.told.get(attemptKeyText(effect.attempt)));
-        return;
-      case "remember":
-        this.runners.timeline = effect.timeline;
-        return;
-      case "note":
-        world.trace(this.name, () => `${effect.code}: ${effect.message}`);
-        return;
-      case "exit":
-        world.trace(this.name, () => `leaves: ${effect.reason} ${effect.message}`);
-        this.kill();
-    }
-  }
-
-  /** The outbox writes what is not acknowledged soon; until then the runner's record must do. */
-  private persist(end: AttemptEnd): void {
-    this.unwritten.add(end.key);
-    this.process.timer(this.parts.world.random.between(...WRITE_MS), () => {
-      if (this.unwritten.delete(end.key)) this.runners.outbox.set(end.key, end);
-    });
-  }
-
-  private tell(group: EndGroup): void {
-    group.indexes.forEach((index, i) => {
-      const key = `${group.experiment}.${group.template}.${index}.${group.attempts[i]}`;
-      this.told.set(key, group.outcomes[i] as Outcome);
-    });
-  }
-
-  private unprepared(key: string): Extract<AgentEvent, { type: "prepare_failed" }>["end"] {
-    const endedAtMs = this.process.now().wall;
-    return {
-      key,
-      outcome: 1,
-      blame: 14,
-      exitCode: -1,
-      signal: 0,
-      startedAtMs: 0,
-      endedAtMs,
-      cpuMs: 0,
-      memoryMaxBytes: 0,
-    };
-  }
-
   /** Through a load balancer that knows who is up, not who leads; mostly it is sent to the one that does. */
-  private connect(number: number): void {
+  connect(number: number): void {
     const { world, network, dispatchers } = this.parts;
     const leading = dispatchers.filter(({ reign }) => reign !== null);
     const target =
@@ -279,22 +257,45 @@ export class Host implements Watched {
       if (this.connection === connection) this.connection = null;
       this.feed({ type: "disconnected", connection: number, reason: "the connection was closed" });
     };
-    connection.agent.receive = (message) => this.feed({ type: "received", connection: number, message });
+    connection.agent.receive = (message: ToAgent) => {
+      this.performer?.hears(message);
+      this.feed({ type: "received", connection: number, message: message as never });
+    };
     connection.open(
       () => target.accept(connection),
       () => this.feed({ type: "connected", connection: number }),
     );
   }
 
+  /** A runner begins a task; `byItself`: it waited in the lane of one that ended. */
+  private onStart(key: string, byItself: boolean): void {
+    const { state, process, parts } = this;
+    if (byItself && state && process.running && state.mistrusted) {
+      parts.world.fail("without trust nothing starts", `${this.name} let ${key} start behind another one`);
+    }
+    const used = this.runners.cpusUsed();
+    if (used > parts.cpus) parts.world.fail("capacity is kept", `${this.name} runs ${used} cpus of ${parts.cpus}`);
+  }
+
   countsOn(key: string): boolean {
     const { state, process } = this;
-    if (!state || !process.running || process.now().mono >= state.trustedUntilMono) return false;
+    if (!state || !process.running) return false;
+    const { mono, wall } = process.now();
+    if (mono >= state.trustedUntilMono) return false;
+    // It has slept and not done anything since: whatever it does next, it first looks at its clocks.
+    const gainedMs = wall - mono - state.clockOffset;
+    if (gainedMs > state.timing.stallMs && !this.parts.mutations.sleepUnnoticed) return false;
     const lease = state.leases.get(key);
     return lease !== undefined && lease.phase < LeasePhase.ENDED && lease.doom !== "superseded";
   }
 
+  get cpus(): number {
+    return this.parts.cpus;
+  }
+
   /** Nothing held, nothing unacknowledged. */
   get isIdle(): boolean {
-    return this.state !== null && this.state.leases.size === 0 && this.runners.isEmpty;
+    if (this.gone) return true;
+    return this.state?.leases.size === 0 && this.runners.isEmpty && this.outbox?.ends().length === 0;
   }
 }

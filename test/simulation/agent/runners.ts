@@ -1,6 +1,6 @@
 /**
- * The supervisor, the runners and the disk of one host: they outlive the agent's process. Each lane runs one task at a
- * time and the next one behind it by itself; what ended is kept on record until the agent forgets it.
+ * The supervisor and the runners of one host: they outlive the agent's process. Each lane runs one task at a time and the
+ * next one behind it by itself; what ended is kept on record until the agent forgets it.
  */
 import type { AdoptedAttempt } from "../../../agent/lease/contract.ts";
 import type { AttemptEnd } from "../../../agent/report/end.ts";
@@ -33,9 +33,14 @@ export interface TaskManner {
 }
 
 export class Runners {
-  readonly outbox = new Map<string, AttemptEnd>();
   timeline = 0;
   listener: RunnerListener | null = null;
+  /** Told of every start by itself, whether or not an agent lives. */
+  onStart: (key: string, byItself: boolean) => void = () => {};
+  /** Attempts of which the coordinator has said the last word: acknowledged, refused, superseded. */
+  readonly settled = new Set<string>();
+  /** In which history each attempt was leased. */
+  readonly leasedIn = new Map<string, number>();
   private readonly runs = new Map<string, Run>();
   private readonly lanes: string[][] = [];
   private readonly world: World;
@@ -54,15 +59,16 @@ export class Runners {
     this.runs.set(key, { adopted, state: "queued", killed: false, end: null });
     this.lanes[lane] ??= [];
     (this.lanes[lane] as string[]).push(key);
-    this.advance(lane);
+    this.advance(lane, false);
   }
 
-  private advance(lane: number): void {
+  private advance(lane: number, byItself: boolean): void {
     const key = this.lanes[lane]?.[0];
     const run = key === undefined ? undefined : this.runs.get(key);
     if (run?.state !== "queued") return;
     run.state = "running";
     run.adopted.startedAtMs = this.wall();
+    this.onStart(run.adopted.key, byItself);
     this.listener?.started(run.adopted.key, run.adopted.startedAtMs);
     this.world.after(this.world.random.between(DURATION_MS_MIN, this.manner.durationMsMax), () => this.exit(run));
   }
@@ -92,7 +98,7 @@ export class Runners {
     run.end = end;
     this.leave(lane, key);
     this.listener?.exited(end);
-    this.advance(lane);
+    this.advance(lane, true);
   }
 
   private leave(lane: number, key: string): void {
@@ -117,18 +123,20 @@ export class Runners {
   }
 
   forget(key: string): void {
-    this.outbox.delete(key);
-    if (this.runs.get(key)?.state === "exited") this.runs.delete(key);
+    if (this.hasRun(key)) this.runs.delete(key);
+  }
+
+  /** Its process is over and its record is here. */
+  hasRun(key: string): boolean {
+    return this.runs.get(key)?.state === "exited";
   }
 
   /** What a new process of the agent finds. */
-  found(): { running: AdoptedAttempt[]; collecting: AttemptEnd[]; ended: AttemptEnd[] } {
+  found(): { running: AdoptedAttempt[]; ended: AttemptEnd[] } {
     const runs = [...this.runs.values()];
-    const exited = runs.flatMap(({ end }) => (end && !this.outbox.has(end.key) ? [end] : []));
     return {
       running: runs.filter(({ state }) => state !== "exited").map(({ adopted }) => ({ ...adopted })),
-      collecting: exited,
-      ended: [...this.outbox.values()],
+      ended: runs.flatMap(({ end }) => (end ? [end] : [])),
     };
   }
 
@@ -140,6 +148,6 @@ export class Runners {
   }
 
   get isEmpty(): boolean {
-    return this.runs.size === 0 && this.outbox.size === 0;
+    return this.runs.size === 0;
   }
 }

@@ -65,6 +65,12 @@ export class Client {
 
   private readonly answered = new Map<string, ExperimentId>();
 
+  /** After a restore: what the backup does not hold was not accepted in this history. */
+  restored(): void {
+    for (const id of this.accepted) if (!this.oracle.ledger.experiments.has(id)) this.accepted.delete(id);
+    for (const [key, id] of this.answered) if (!this.accepted.has(id)) this.answered.delete(key);
+  }
+
   private checkKey(key: string, experiment: ExperimentId): void {
     const before = this.answered.get(key);
     if (before !== undefined && before !== experiment) {
@@ -116,10 +122,11 @@ export class Client {
     const leading = this.dispatchers.filter(({ reign }) => reign !== null);
     const dispatcher = world.random.pick(leading.length > 0 ? leading : this.dispatchers);
     let answered = false;
+    const { timeline } = this.oracle;
     const once = (reply: Reply | null): void => {
       if (answered) return;
       answered = true;
-      answer(reply);
+      answer(timeline === this.oracle.timeline ? reply : null);
     };
     const deliver = dispatcher.process.inlet();
     world.after(world.random.between(...LATENCY_MS), () =>

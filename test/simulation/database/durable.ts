@@ -6,13 +6,12 @@ import type { Batch } from "../../../coordinator/dispatch/batch.ts";
 import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
 import type { EncodedCheckpoint, EncodedChunk, EncodedExperiment } from "../../../coordinator/dispatch/ports.ts";
 
-/** No backup is restored in the simulation. */
-export const TIMELINE = 1;
-
 export class Durable {
   /** `batches[i]` has seq `i + 1`. */
   readonly batches: Batch[] = [];
-  private readonly checkpoints: EncodedCheckpoint[] = [];
+  private checkpoints: EncodedCheckpoint[] = [];
+  /** Raised by a restore. */
+  timeline = 1;
 
   get seq(): number {
     return this.batches.length;
@@ -30,17 +29,24 @@ export class Durable {
     this.checkpoints.push(checkpoint);
   }
 
+  /** A backup comes back that was taken at this seq: what came after it never was, and a new history begins. */
+  restore(seq: number): void {
+    this.batches.length = seq;
+    this.checkpoints = this.checkpoints.filter((checkpoint) => checkpoint.seq <= seq);
+    this.timeline++;
+  }
+
   /** Seqs of the checkpoints, 0 for none, ascending. */
   checkpointSeqs(): number[] {
     return [0, ...this.checkpoints.map(({ seq }) => seq)];
   }
 
   /** The history of one experiment, as it is read when somebody decides about one that has left memory. */
-  history(experiment: number, timeline: number): LoadedState {
+  history(experiment: number): LoadedState {
     return {
       shard: 0,
       term: 0,
-      timeline,
+      timeline: this.timeline,
       checkpointSeq: 0,
       experiments: [],
       experimentStates: [],
@@ -52,7 +58,7 @@ export class Durable {
   }
 
   /** What a load finds that uses the checkpoint of `checkpointSeq` and every batch after it up to `seq`. */
-  load(term: number, timeline: number, checkpointSeq = this.checkpointSeqs().at(-1) ?? 0, seq = this.seq): LoadedState {
+  load(term: number, checkpointSeq = this.checkpointSeqs().at(-1) ?? 0, seq = this.seq): LoadedState {
     const states = new Map<number, EncodedExperiment>();
     const chunks = new Map<string, EncodedChunk>();
     for (const checkpoint of this.checkpoints) {
@@ -74,7 +80,7 @@ export class Durable {
     return {
       shard: 0,
       term,
-      timeline,
+      timeline: this.timeline,
       checkpointSeq,
       experiments: kept.map(({ submit, atMs }) => {
         const { experiment, project, actor, definition } = submit;

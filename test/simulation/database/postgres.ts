@@ -10,7 +10,7 @@ import { LEADERSHIP_LEASE_MS } from "../../../shared/model/constants.ts";
 import type { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
 import type { Oracle } from "../oracle.ts";
-import { Durable, TIMELINE } from "./durable.ts";
+import { Durable } from "./durable.ts";
 import { AdvisoryLock, type Holder } from "./locks.ts";
 
 /** Deliberate bugs of the journal's guard. */
@@ -24,6 +24,8 @@ export interface DatabaseBugs {
 const LATENCY_MS = [0.1, 2] as const;
 /** Disks of different worlds, from an NVMe drive to a shared one; one commit in twenty takes ten times as long. */
 const COMMIT_MS_MAX = [3, 30, 150] as const;
+/** A large journal takes longer to load than any deadline lasts. */
+const LOAD_MS_MAX = [30, 3_000, 15_000] as const;
 
 export type Answer<T> = { value: T } | { deposed: string } | { error: string };
 
@@ -77,9 +79,11 @@ export class Postgres {
   /** COMMITs whose answer is going to be lost. */
   answersToLose = 0;
   private readonly commitMsMax: number;
+  private readonly loadMsMax: number;
 
   constructor(world: World, oracle: Oracle, bugs: DatabaseBugs) {
     this.commitMsMax = world.random.pick(COMMIT_MS_MAX);
+    this.loadMsMax = world.random.pick(LOAD_MS_MAX);
     this.world = world;
     this.oracle = oracle;
     this.bugs = bugs;
@@ -237,12 +241,13 @@ export class Postgres {
   load(backend: Backend, term: number, answer: (result: Answer<LoadedState>) => void): void {
     this.request(backend, answer, (reply) => {
       this.oracle.loads(this.durable, term);
-      reply({ value: this.durable.load(term, TIMELINE) });
+      const loaded = this.durable.load(term);
+      this.world.after(this.loadMs(), () => reply({ value: loaded }));
     });
   }
 
   history(backend: Backend, experiment: number, answer: (result: Answer<LoadedState>) => void): void {
-    this.request(backend, answer, (reply) => reply({ value: this.durable.history(experiment, TIMELINE) }));
+    this.request(backend, answer, (reply) => reply({ value: this.durable.history(experiment) }));
   }
 
   /** Brings a request to its backend, which serves one at a time, and the answer back. */
@@ -299,6 +304,13 @@ export class Postgres {
     else this.world.after(this.world.random.between(...LATENCY_MS), arrive);
   }
 
+  /** Mostly little; a large journal on a busy server takes longer than any deadline. */
+  private loadMs(): number {
+    const { random, nowMs } = this.world;
+    if (nowMs < this.slowUntilMs) return random.between(200, 12_000);
+    return random.between(0, random.chance(0.2) ? this.loadMsMax : 30);
+  }
+
   private commitMs(): number {
     const { random, nowMs } = this.world;
     if (nowMs < this.slowUntilMs) return random.between(200, Math.max(200, this.slowUntilMs - nowMs));
@@ -348,6 +360,15 @@ export class Postgres {
     this.world.trace("postgres", () => `restarts, down for ${Math.round(downMs)} ms`);
     for (const backend of this.backends) this.terminate(backend, false);
     this.downUntilMs = Math.max(this.downUntilMs, this.world.nowMs + downMs);
+  }
+
+  /** The operator puts a backup back: every connection is gone, and what was committed after it never was. */
+  restore(seq: number): void {
+    for (const backend of this.backends) this.terminate(backend, false);
+    this.world.trace("postgres", () => `a backup of seq ${seq} is restored, ${this.durable.seq} was the newest`);
+    this.durable.restore(seq);
+    this.row.handedOver = true;
+    this.oracle.restored(this.durable);
   }
 
   slowDown(durationMs: number): void {

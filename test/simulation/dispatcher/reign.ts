@@ -6,12 +6,15 @@
 import type { Batch } from "../../../coordinator/dispatch/batch.ts";
 import type { DecisionRequest } from "../../../coordinator/dispatch/contract.ts";
 import type { Core, CoreEvent, Effect, Peer, Reply } from "../../../coordinator/dispatch/core.ts";
+import { evictEnded } from "../../../coordinator/dispatch/evict.ts";
 import { encodeCheckpoint, experimentFromHistory, markDirty } from "../../../coordinator/dispatch/ledger/snapshot.ts";
 import { step } from "../../../coordinator/dispatch/step.ts";
+import { Blame } from "../../../shared/model/attempt.ts";
 import { LEADERSHIP_DEADLINE_MS, LEADERSHIP_RENEWAL_MS } from "../../../shared/model/constants.ts";
+import { attemptKeyText } from "../../../shared/model/ids.ts";
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type ToAgent } from "../../../shared/protocol/messages.ts";
-import { TIMELINE } from "../database/durable.ts";
 import type { Backend, Postgres } from "../database/postgres.ts";
+import type { CrashPoint } from "../engine/crashes.ts";
 import type { Process } from "../engine/process.ts";
 import type { World } from "../engine/world.ts";
 import type { Connection } from "../network/connection.ts";
@@ -19,6 +22,19 @@ import type { Oracle } from "../oracle.ts";
 
 const TICK_MS = 100;
 const REOPEN_MS = 500;
+/** Clocks run wrong by half a percent, see engine/process.ts. */
+const CLOCK_RATE_MAX = 1.005;
+/** Between a hello and the proof that it is genuine: a key is looked up in the database. */
+const PROOF_MS = [0.1, 30] as const;
+
+/** What differs from reign to reign. */
+export interface ReignManner {
+  checkpointPeriodMs: number;
+  /** Ended experiments that stay in memory. */
+  endedKept: number;
+  /** A deliberate bug of the checkpoint. */
+  leasesLeftOut: boolean;
+}
 
 export interface ReignParts {
   world: World;
@@ -31,7 +47,9 @@ export interface ReignParts {
   /** For checkpoints and history. */
   store: Backend;
   core: Core;
-  checkpointPeriodMs: number;
+  manner: ReignManner;
+  /** Whether the process dies at this point. */
+  dies: (point: CrashPoint) => boolean;
   /** Told once, with the reason. */
   over: (reason: string) => void;
 }
@@ -41,21 +59,25 @@ export class Reign {
   private readonly parts: ReignParts;
   private readonly peers = new Map<Peer, Connection>();
   private readonly requests = new Map<number, (reply: Reply | null) => void>();
-  private readonly periodMs: number;
   private requestLast = 0;
   private ended = false;
+  /** When each agent was heard last, or could be heard first, in the world's time. */
+  private readonly heard = new Map<number, number>();
+  /** Agents whose former session had run out when the present one began. */
+  private readonly lapsed = new Set<number>();
   private checkpointing = false;
   private checkpointedSeq: number;
 
   constructor(parts: ReignParts) {
     this.parts = parts;
     this.core = parts.core;
-    this.periodMs = parts.checkpointPeriodMs;
     this.checkpointedSeq = parts.core.ledger.seq;
     const { process, journal, side } = parts;
-    process.every(TICK_MS, () => this.onTimer());
-    process.every(LEADERSHIP_RENEWAL_MS, () => this.renew());
-    process.every(this.periodMs, () => this.checkpoint());
+    const lasts = (): boolean => !this.ended;
+    process.every(TICK_MS, lasts, () => this.onTimer());
+    process.every(LEADERSHIP_RENEWAL_MS, lasts, () => this.renew());
+    process.every(parts.manner.checkpointPeriodMs, lasts, () => this.checkpoint());
+    for (const floor of parts.core.agents.values()) this.heard.set(floor.agent, parts.world.nowMs);
     journal.broken = () => this.end("the journal connection broke");
     side.broken = () => this.end("the connection for renewals broke");
     this.keepStore();
@@ -79,7 +101,10 @@ export class Reign {
     if (this.ended) return;
     const { process, world, oracle } = this.parts;
     try {
-      for (const effect of step(this.core, event, process.now())) this.carryOut(effect);
+      for (const effect of step(this.core, event, process.now())) {
+        if (this.parts.dies("coordinator: between two effects")) return;
+        this.carryOut(effect);
+      }
     } catch (error) {
       if (!(error instanceof Error) || error.name !== "BrokenInvariant") throw error;
       world.fail("the live state never contradicts itself", error.message);
@@ -95,15 +120,37 @@ export class Reign {
       version: PROTOCOL_VERSION,
       versionOldest: PROTOCOL_VERSION_OLDEST,
       nonce: String(peer),
-      timeline: TIMELINE,
+      timeline: this.core.config.timeline,
     });
   }
 
   received(peer: Peer, message: never): void {
     if (!this.peers.has(peer)) return;
     const { type } = message as { type: string };
-    if (type === "hello") this.handle({ type: "hello", peer, hello: message });
-    else this.handle({ type: "message", peer, message });
+    if (type === "hello") {
+      const { process, world } = this.parts;
+      process.timer(world.random.between(...PROOF_MS), () => {
+        if (this.peers.has(peer)) this.handle({ type: "hello", peer, hello: message });
+      });
+      return;
+    }
+    const agent = this.core.peers.get(peer)?.agent;
+    if (type === "renew" && agent !== undefined) this.heard.set(agent, this.parts.world.nowMs);
+    this.handle({ type: "message", peer, message });
+  }
+
+  /** An operator, or a later version, wants work back that has not started. */
+  recall(agent: number): void {
+    const floor = this.core.agents.get(agent as never);
+    if (floor?.peer == null || this.ended) return;
+    const held = [...floor.held].filter((entry) => entry.committed && !entry.ending && !entry.ghost);
+    const groups = held.map(({ template, index, attempt }) => ({
+      experiment: template.experiment.id,
+      template: template.ordinal,
+      indexes: [index],
+      attempts: [attempt],
+    }));
+    this.send(floor.peer, { type: "recall", groups });
   }
 
   disconnected(peer: Peer): void {
@@ -164,13 +211,16 @@ export class Reign {
     if (!connection) return;
     switch (message.type) {
       case "welcome":
+        this.welcomes(this.core.peers.get(peer)?.agent ?? 0);
+        oracle.authoritySent(message.type, process.now().mono, this.core.leadUntilMono);
+        break;
       case "renewed":
       case "leases":
         oracle.authoritySent(message.type, process.now().mono, this.core.leadUntilMono);
     }
     if (message.type === "leases") {
-      const agent = this.core.peers.get(peer)?.agent ?? 0;
-      for (const group of message.groups) oracle.leaseSent(group, agent);
+      const floor = this.core.peers.get(peer);
+      for (const group of message.groups) oracle.leaseSent(group, floor?.agent ?? 0);
     } else if (message.type === "ack") {
       for (const group of message.groups) oracle.ackSent(group);
       for (const { group, code } of message.refused ?? []) oracle.refusalSent(group, code);
@@ -186,11 +236,50 @@ export class Reign {
   }
 
   private append(batch: Batch): void {
-    const { database, journal } = this.parts;
+    const { database, journal, dies } = this.parts;
+    this.checkLosses(batch);
+    if (dies("coordinator: before an append is sent")) return;
     database.append(journal, batch, (result) => {
+      if (dies("coordinator: an append was answered")) return;
       if ("value" in result) this.handle({ type: "committed", seq: batch.seq });
       else this.end(`append ${batch.seq} was not confirmed: ${"error" in result ? result.error : result.deposed}`);
     });
+    dies("coordinator: an append is on its way");
+  }
+
+  /** How long this process was awake since it heard that agent, at most. */
+  private listenedMs(agent: number): number {
+    const { world, process, core } = this.parts;
+    const heardMs = this.heard.get(agent) ?? Number.NEGATIVE_INFINITY;
+    return (world.nowMs - heardMs - process.pausedSince(heardMs, core.config.timing.stallMs)) * CLOCK_RATE_MAX;
+  }
+
+  /** A session begins; what is taken from the one before may only now be on its way into the journal. */
+  private welcomes(agent: number): void {
+    if (this.listenedMs(agent) >= this.core.config.timing.ttlMs) this.lapsed.add(agent);
+    else this.lapsed.delete(agent);
+    this.heard.set(agent, this.parts.world.nowMs);
+  }
+
+  /** Whoever is taken for lost has been listened to for a whole ttl: a pause of ours is no silence of theirs. */
+  private checkLosses(batch: Batch): void {
+    const { world, core } = this.parts;
+    const { ttlMs } = core.config.timing;
+    for (const { agents, blames, experiment, template, indexes, attempts } of batch.ends) {
+      agents.forEach((agent, i) => {
+        if (blames[i] !== Blame.AGENT_LOST) return;
+        const listenedMs = this.listenedMs(agent);
+        if (listenedMs >= ttlMs || this.lapsed.has(agent)) return;
+        const key = attemptKeyText({
+          experiment,
+          template,
+          index: indexes[i] as number,
+          attempt: attempts[i] as number,
+        });
+        const text = `${key} is taken from agent ${agent} after ${Math.round(listenedMs)} ms of listening`;
+        world.fail("nobody is lost because we slept", text);
+      });
+    }
   }
 
   /** After a stop the sockets are read before anyone is declared lost. */
@@ -198,7 +287,8 @@ export class Reign {
     const { process } = this.parts;
     const gapMs = process.now().mono - this.core.lastTickMono;
     const tick = (): void => this.handle({ type: "tick" });
-    if (gapMs > this.core.config.timing.stallMs) process.timer(0, tick);
+    const { timing, mutations } = this.core.config;
+    if (gapMs > timing.stallMs && !mutations.stallIgnored) process.timer(0, tick);
     else tick();
   }
 
@@ -214,14 +304,24 @@ export class Reign {
 
   private checkpoint(): void {
     if (this.ended || this.checkpointing || this.checkpointedSeq === this.core.ledger.seq) return;
-    const { database, store, core } = this.parts;
-    const checkpoint = encodeCheckpoint(core.ledger, core.config.shard, core.config.term);
+    const { database, store, core, manner, process, dies } = this.parts;
+    const checkpoint = encodeCheckpoint(core.ledger, core.config.shard, core.config.term, manner.leasesLeftOut);
+    if (dies("coordinator: a checkpoint is encoded")) return;
     this.checkpointing = true;
     this.checkpointedSeq = checkpoint.seq;
     database.checkpoint(store, checkpoint, (result) => {
       this.checkpointing = false;
+      if (dies("coordinator: a checkpoint was written")) return;
       if (!("value" in result)) markDirty(core.ledger, checkpoint);
+      else if (!this.ended) evictEnded(core, process.now().wall, manner.endedKept);
     });
+    dies("coordinator: a checkpoint is on its way");
+  }
+
+  /** The process died: nothing of this reign is said or done any more. */
+  abandon(): void {
+    this.ended = true;
+    for (const answer of this.requests.values()) answer(null);
   }
 
   /** The end of this reign: nothing the core says from here on counts. */

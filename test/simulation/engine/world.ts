@@ -1,6 +1,7 @@
 /**
  * One simulated world: its clock, what happens next, and the first broken promise, which ends it. Time moves only from one
- * event to the next; events of the same millisecond happen in the order in which they were planned.
+ * event to the next; events of the same millisecond happen in the order in which they were planned. Real code that works
+ * with promises is let go on between two events.
  */
 import { Heap } from "../../../coordinator/dispatch/floor/heap.ts";
 import { Random } from "./random.ts";
@@ -29,6 +30,8 @@ export class World {
   readonly random: Random;
   private readonly planned = new Heap<Planned>((a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order));
   private order = 0;
+  /** Promises of real code were settled: what waits for them goes on before the next event. */
+  settling = false;
   private readonly print: ((line: string) => void) | null;
 
   constructor(seed: number, print: ((line: string) => void) | null) {
@@ -41,15 +44,22 @@ export class World {
   }
 
   /** Lets things happen until that time, or until `enough` says so; looked at after every event. */
-  run(untilMs: number, enough?: () => boolean): void {
+  async run(untilMs: number, enough?: () => boolean): Promise<void> {
     for (let next = this.planned.top(); next && next.atMs <= untilMs; next = this.planned.top()) {
       this.planned.pop();
       this.nowMs = next.atMs;
       this.events++;
       next.happen();
+      if (this.settling) await this.settle();
       if (enough?.()) return;
     }
     this.nowMs = untilMs;
+  }
+
+  /** Everything that promises lead to, in the order of the language; none of it waits for real time. */
+  private async settle(): Promise<void> {
+    this.settling = false;
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** A line of the trace; `text` is only made when somebody reads it. */

@@ -27,13 +27,15 @@ export class Connection {
   private readonly latencyMs: number;
   private waiting: [to: End, arrive: () => void][] = [];
   private silent = false;
+  /** Not even what has arrived is read. */
+  private unread = false;
 
   constructor(network: Network, agent: Process, dispatcher: Process) {
     this.network = network;
     this.latencyMs = network.world.random.between(...LATENCY_MS);
     const end = (process: Process): End => ({
       process,
-      deliver: process.inlet(),
+      deliver: process.inlet(agent.machine === dispatcher.machine),
       open: true,
       receive: () => {},
       disconnected: () => {},
@@ -87,15 +89,19 @@ export class Connection {
 
   private carry(to: End, arrive: () => void, delayMs = 0): void {
     if (this.silent) return;
-    if (this.network.isCut(this)) {
+    const way = to === this.dispatcher ? "up" : "down";
+    if (this.network.isCut(this, way)) {
       this.waiting.push([to, arrive]);
       return;
     }
     const { world } = this.network;
+    delayMs += this.network.slownessMs(this, way);
     const jitterMs = world.random.between(0, this.latencyMs);
     to.arrivesMs = Math.max(to.arrivesMs, world.nowMs + this.latencyMs + jitterMs + delayMs);
     world.after(to.arrivesMs - world.nowMs, () => {
-      if (!this.silent) to.deliver(arrive);
+      to.deliver(() => {
+        if (!this.unread) arrive();
+      });
     });
   }
 
@@ -119,6 +125,11 @@ export class Connection {
     this.silent = true;
   }
 
+  /** As if it had never been. */
+  undo(): void {
+    this.silent = this.unread = true;
+  }
+
   /** Both sides believe in it, and it carries. */
   get carries(): boolean {
     return this.agent.open && this.dispatcher.open && !this.silent;
@@ -129,10 +140,20 @@ export class Connection {
   }
 }
 
+/** To the dispatcher, or from it. */
+export type Way = "up" | "down";
+
+function linkName(agent: Process, dispatcher: Process, way: Way): string {
+  return `${agent.name} ${dispatcher.name} ${way}`;
+}
+
 export class Network {
   readonly world: World;
   connections: Connection[] = [];
+  /** Chance that a report is sent twice. */
+  repeating = 0;
   private readonly cuts = new Map<string, number>();
+  private readonly slow = new Map<string, number>();
 
   constructor(world: World) {
     this.world = world;
@@ -145,26 +166,37 @@ export class Network {
     return connection;
   }
 
-  isCut(connection: Connection): boolean {
-    return this.isLinkCut(connection.agent.process, connection.dispatcher.process);
+  isCut({ agent, dispatcher }: Connection, way: Way): boolean {
+    return (this.cuts.get(linkName(agent.process, dispatcher.process, way)) ?? 0) > 0;
   }
 
-  isLinkCut(a: Process, b: Process): boolean {
-    return (this.cuts.get(`${a.name} ${b.name}`) ?? 0) > 0;
+  /** Cuts the link of an agent to a dispatcher, or one way of it. */
+  cut(agent: Process, dispatcher: Process, durationMs: number, ways: readonly Way[] = ["up", "down"]): void {
+    for (const way of ways) {
+      const name = linkName(agent, dispatcher, way);
+      this.world.trace("network", () => `link ${name} is cut for ${Math.round(durationMs)} ms`);
+      this.cuts.set(name, (this.cuts.get(name) ?? 0) + 1);
+      this.world.after(durationMs, () => {
+        const left = (this.cuts.get(name) ?? 1) - 1;
+        this.cuts.set(name, left);
+        if (left > 0) return;
+        for (const connection of this.connections) {
+          if (connection.agent.process === agent && connection.dispatcher.process === dispatcher) connection.healed();
+        }
+      });
+    }
   }
 
-  cut(a: Process, b: Process, durationMs: number): void {
-    const name = `${a.name} ${b.name}`;
-    this.world.trace("network", () => `link ${name} is cut for ${Math.round(durationMs)} ms`);
-    this.cuts.set(name, (this.cuts.get(name) ?? 0) + 1);
-    this.world.after(durationMs, () => {
-      const left = (this.cuts.get(name) ?? 1) - 1;
-      this.cuts.set(name, left);
-      if (left > 0) return;
-      for (const connection of this.connections) {
-        if (connection.agent.process === a && connection.dispatcher.process === b) connection.healed();
-      }
-    });
+  slownessMs({ agent, dispatcher }: Connection, way: Way): number {
+    return this.slow.get(linkName(agent.process, dispatcher.process, way)) ?? 0;
+  }
+
+  /** One way of a link takes longer for a while. */
+  slowDown(agent: Process, dispatcher: Process, way: Way, byMs: number, durationMs: number): void {
+    const name = linkName(agent, dispatcher, way);
+    this.world.trace("network", () => `link ${name} is slower by ${Math.round(byMs)} ms`);
+    this.slow.set(name, byMs);
+    this.world.after(durationMs, () => this.slow.delete(name));
   }
 
   /** The kernel of a host that lives on closes what its dead process had open. */
@@ -173,6 +205,11 @@ export class Network {
       if (connection.agent.process === process) connection.close(connection.agent);
       if (connection.dispatcher.process === process) connection.close(connection.dispatcher);
     }
+  }
+
+  /** Before a backup is restored: whatever was under way, or waits to be read, was said in another history. */
+  undoAll(): void {
+    for (const connection of this.connections) connection.undo();
   }
 
   /** A host that is gone says nothing to anybody. */

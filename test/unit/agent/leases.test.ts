@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CoreMessage } from "../../../agent/lease/contract.ts";
+import { LeasePhase } from "../../../agent/lease/state.ts";
 import { Blame, Outcome } from "../../../shared/model/attempt.ts";
 import { attempts, brief, CoreDriver } from "../../support/agent-core.ts";
-import { template } from "../../support/agent-templates.ts";
+import { SMALL_NEED, template } from "../../support/agent-templates.ts";
 
 test("a lease is prepared, run, reported, linked and forgotten, with nothing else done", () => {
   const core = new CoreDriver().ready();
@@ -291,6 +292,24 @@ test("drain gives back what has not started, finishes the rest, says goodbye and
     { type: "exit", reason: "drained", message: "SIGTERM" },
   ]);
   assert.deepEqual(core.feed({ type: "tick" }), []);
+});
+
+test("what waits in a lane that was adopted is taken back and given back: this process could not run it", () => {
+  const core = new CoreDriver();
+  const part = { need: SMALL_NEED, lane: 0, devices: [] };
+  const adopted = core.feed({
+    type: "adopted",
+    running: [
+      { key: "17.0.0.1", startedAtMs: 1, ...part },
+      { key: "17.0.1.1", startedAtMs: 0, ...part },
+    ],
+    collecting: [],
+    ended: [],
+  });
+  assert.deepEqual(brief(adopted), ["recall 17.0.1.1", "connect 0"]);
+  core.feed({ type: "recalled", key: "17.0.1.1" });
+  const { end, phase } = core.state.leases.get("17.0.1.1") ?? {};
+  assert.deepEqual([end?.outcome, phase], [Outcome.RELEASED, LeasePhase.ENDED]);
 });
 
 test("what was adopted is held as what it is, and goes on from there", () => {

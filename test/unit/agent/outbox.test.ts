@@ -48,6 +48,25 @@ test("ends come back as they were, in order; forgotten ones do not", async () =>
   assert.equal((await stat(path)).size, 0);
 });
 
+test("a key that was forgotten and comes again is there", async () => {
+  const path = fresh();
+  const outbox = await open(path);
+  outbox.append([end(0), end(1)]);
+  await outbox.flushed();
+  outbox.forget(["17.0.0.1"]);
+  outbox.append([end(0, { detail: "of another history" })]);
+  await outbox.close();
+  const again = await open(path);
+  assert.deepEqual(
+    again.ends().map(({ key, detail }) => [key, detail]),
+    [
+      ["17.0.1.1", undefined],
+      ["17.0.0.1", "of another history"],
+    ],
+  );
+  await again.close();
+});
+
 test("cut at any byte, the whole records before the cut are there and nothing else", async () => {
   const path = fresh();
   const outbox = await open(path);

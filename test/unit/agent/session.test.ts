@@ -186,9 +186,32 @@ test("a coordinator of an earlier history is left; one of a later history ends w
   assert.ok(hello?.type === "hello" && hello.message.held.length === 0);
   assert.deepEqual(core.receive({ type: "welcome", epoch: 1, timeline: 4, ttlMs: 20_000, superseded: [] }), [
     { type: "forget", keys: ["17.0.9.1"] },
-    { type: "remember", timeline: 4 },
   ]);
   assert.equal(core.state.leases.size, 0);
+  assert.ok(brief(core.turn()).includes("remember"));
+});
+
+test("a later history is remembered only when nothing of the former one runs any more", () => {
+  const core = new CoreDriver().ready();
+  core.run(template(), [0]);
+  core.feed({ type: "disconnected", connection: core.state.connection, reason: "gone" });
+  core.session(20_000, 2);
+  assert.deepEqual(brief(core.turn()), []);
+  // A process that died here would take what it finds running for the former history's.
+  core.feed({ type: "exited", key: "17.0.0.1" });
+  assert.deepEqual(brief(core.feed({ type: "ended", end: core.end("17.0.0.1") })), ["forget 17.0.0.1"]);
+  assert.ok(brief(core.turn()).includes("remember"));
+});
+
+test("an attempt whose namesake of a former history is still being ended begins a new session, which does not name it", () => {
+  const core = new CoreDriver().ready();
+  core.run(template(), [0]);
+  core.feed({ type: "disconnected", connection: core.state.connection, reason: "gone" });
+  core.session(20_000, 2);
+  assert.deepEqual(brief(core.lease(template(), [0])), ["note lease_unusable", "disconnect", "connect 500"]);
+  const challenge = { type: "challenge", version: 1, versionOldest: 1, nonce: "n", timeline: 2 } as const;
+  const [hello] = core.receive(challenge);
+  assert.ok(hello?.type === "hello" && hello.message.held.length === 0);
 });
 
 test("errors bring the reaction that they demand", () => {
@@ -212,7 +235,7 @@ test("who took an identity over is told so, but for the process that had it befo
 test("leases of a template that was never sent begin a new session, which sends it", () => {
   const core = new CoreDriver().ready();
   assert.deepEqual(brief(core.lease(template(), [0], { leased: undefined })), [
-    "note template_unknown",
+    "note lease_unusable",
     "disconnect",
     "connect 500",
   ]);

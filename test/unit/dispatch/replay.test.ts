@@ -30,7 +30,7 @@ test("replay from any checkpoint equals the live state, at every seq", () => {
         for (const batch of stage.journal.slice(before)) durable.append(batch);
         if (stage.journal.length === before) continue;
         for (const seq of durable.checkpointSeqs()) {
-          const loaded = ledgerFrom(durable.load(2, 1, seq));
+          const loaded = ledgerFrom(durable.load(2, seq));
           assert.equal(differenceOf(stage.core.ledger, loaded), null, `from ${seq} to ${durable.seq}`);
         }
         const whim = whims[durable.seq % whims.length] as number;

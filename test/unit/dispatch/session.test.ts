@@ -1,6 +1,7 @@
 /** Sessions: hello with held attempts, renewal, loss, stalls, drain, and the dispatcher's own deadline. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { step } from "../../../coordinator/dispatch/step.ts";
 import { Blame, Disposition, Outcome } from "../../../shared/model/attempt.ts";
 import { LEADERSHIP_LEASE_MS, SESSION_TTL_MS } from "../../../shared/model/constants.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
@@ -66,6 +67,90 @@ test("a hello that was overtaken by a later connection of its agent does not tak
   stage.expect({ type: "close", peer: 9, reason: "agent a1 has opened a later connection than this one" });
   stage.renew(10);
   assert.equal(stage.sent()[0]?.message.type, "renewed");
+});
+
+test("a second machine with the same identity waits until the first one's leases have run out", () => {
+  const { stage, id } = leased();
+  for (const other of [{ hostname: "h9" }, { root: "root9" }]) {
+    stage.hello(1, 20, other);
+    const [error] = stage.sent();
+    assert.ok(error?.message.type === "error" && error.message.code === "agent_identity_shared");
+    assert.match(error.message.message, /a1 works on h1 .* (h1|h9) has the same identity/);
+    stage.expect();
+  }
+  stage.renew(10);
+  assert.equal(stage.sent()[0]?.message.type, "renewed");
+  stage.step({ type: "disconnected", peer: 10 });
+  stage.hello(1, 21, { hostname: "h9" });
+  assert.equal(stage.sent()[0]?.message.type, "error");
+  stage.pass(SESSION_TTL_MS + 1_000);
+  stage.settle();
+  stage.skip();
+  stage.hello(1, 22, { hostname: "h9" });
+  assert.equal(stage.sent()[0]?.message.type, "welcome");
+  assert.deepEqual(stage.states(id), ["QUEUED"]);
+});
+
+test("what the first machine finished counts although a second one with its identity does not have it", () => {
+  const { stage, id } = leased({ onDisconnect: "wait" });
+  stage.step({ type: "disconnected", peer: 10 });
+  stage.pass(SESSION_TTL_MS + 1_000);
+  stage.skip();
+  stage.hello(1, 20, { hostname: "h9" });
+  const { blame } = endRow(stage.batch?.ends[0]);
+  assert.equal(blame, Blame.AGENT_LOST);
+  stage.settle();
+  stage.step({ type: "message", peer: 20, message: { type: "goodbye", reason: "stopped" } });
+  stage.hello(1, 21, { held: [heldGroup(id, [[0, 1, 2]])] });
+  stage.ended(21, report(id, [[0, 1]]));
+  stage.settle();
+  assert.deepEqual(stage.states(id), ["COMPLETED"]);
+});
+
+test("another machine is let in at once when the first one has left or holds nothing", () => {
+  const { stage, id } = leased();
+  stage.ended(10, report(id, [[0, 1]]));
+  stage.settle();
+  stage.step({ type: "disconnected", peer: 10 });
+  stage.skip();
+  stage.hello(1, 20, { hostname: "h9" });
+  assert.equal(stage.sent()[0]?.message.type, "welcome");
+  stage.step({ type: "message", peer: 20, message: { type: "goodbye", reason: "drained" } });
+  stage.skip();
+  stage.hello(1, 21, { hostname: "h8" });
+  assert.equal(stage.sent()[0]?.message.type, "welcome");
+});
+
+test("a reconnect does not give an agent another helping of leases ahead", () => {
+  const { stage, id } = leased({}, 12);
+  const held: [number, number, number][] = [[0, 1, 1]];
+  for (let peer = 20; peer < 24; peer++) {
+    stage.hello(1, peer, { capacity: capacity(), held: [heldGroup(id, held)] });
+    stage.free(peer, 2);
+    stage.settle();
+    for (const line of leasesSent(stage.sent())) {
+      for (const [, index, attempt] of line.matchAll(/(\d+)#(\d+)/g)) held.push([Number(index), Number(attempt), 0]);
+    }
+    assert.equal(held.length, 3);
+  }
+});
+
+test("a machine that slept hears nobody before its reign has ended", () => {
+  const { stage } = leased();
+  const asleep = { mono: stage.mono, wall: stage.now().wall + 2_001 };
+  const renew = { type: "message", peer: 10, message: { type: "renew", sentAtMs: 1 } } as const;
+  const effects = step(stage.core, renew, asleep);
+  assert.ok(effects.length === 1 && effects[0]?.type === "resign");
+  assert.match(effects[0].reason, /slept/);
+});
+
+test("a wall clock that is set back, or forward by little, ends nothing", () => {
+  const { stage } = leased();
+  for (const byMs of [-3_600_000, 1_999]) {
+    const effects = step(stage.core, { type: "tick" }, { mono: stage.mono, wall: stage.now().wall + byMs });
+    assert.deepEqual(effects, []);
+    stage.core.clockOffsetMs = stage.now().wall - stage.mono;
+  }
 });
 
 test("a lease that the agent does not name was never there: given anew at once, at nobody's cost", () => {
