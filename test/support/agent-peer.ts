@@ -21,7 +21,10 @@ export interface AgentIdentityForTest {
 }
 
 /** Enrols an agent through the API, with a token made for it. */
-export async function enrolTestAgent(at: TestCoordinator, name = "peer-1"): Promise<AgentIdentityForTest> {
+export async function enrolTestAgent(
+  at: Pick<TestCoordinator, "client">,
+  name = "peer-1",
+): Promise<AgentIdentityForTest> {
   const { token } = await at.client.call("createEnrolmentToken", {});
   const { privatePem, publicKey } = generateIdentityKey();
   const enrolled = await at.client.call("enrolAgent", { body: { token, name, public_key: publicKey } });

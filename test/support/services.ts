@@ -39,6 +39,11 @@ export const SERVICES = {
     present: olderIsKnown,
     debian: [],
   },
+  iproute2: {
+    what: "the command ip (network namespaces)",
+    present: executable("/usr/sbin/ip"),
+    debian: ["iproute2"],
+  },
   root: {
     what: "the root user (mounts, other user ids)",
     present: () => process.getuid?.() === 0,
