@@ -9,7 +9,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "10" },
     tasks: { type: "string", default: "100000" },
-    "experiment-tasks": { type: "string", default: "1000" },
+    "experiment-tasks": { type: "string", default: "250" },
     "faults-per-minute": { type: "string", default: "40" },
     agents: { type: "string", default: "3" },
     lanes: { type: "string", default: "8" },

@@ -38,8 +38,11 @@ export interface SoakReport {
   stallSecondsMax: number;
 }
 
-/** Tasks that are submitted and have not ended: enough for some seconds, so that nothing waits for work. */
-const BACKLOG_LANES = 40;
+/**
+ * Tasks that are submitted and have not ended, per lane: enough for a second, so that nothing waits for work; not for many,
+ * so that what a lost agent held is soon another one's.
+ */
+const BACKLOG_LANES = 10;
 /** For hangs. */
 const HEAL_MS_MAX = 300_000;
 const LOOK_MS = 200;

@@ -3,6 +3,7 @@
  * and did each execution that was cut short die of something that may end a task? A killed runner may; an agent that
  * starts again may not.
  */
+import { readFileSync } from "node:fs";
 import { BLAME_NAMES, Disposition, OUTCOME_NAMES, Outcome } from "../../../shared/model/attempt.ts";
 import type { Fault } from "./chaos.ts";
 import { type Disturbances, disturbancesOf, wasAway } from "./disturbance.ts";
@@ -21,6 +22,8 @@ export interface Verdict {
     countedTwice: number;
     startedTwice: number;
     killedByRestart: number;
+    /** Tasks that an agent found running, or ended, when it started again. */
+    adopted: number;
     /** Executions that do not count, by how the journal ends their attempt. */
     inVain: Record<string, number>;
     /** Ends of attempts in the journal. */
@@ -130,6 +133,7 @@ export async function judgeSoak(
       countedTwice: countedTwice.length,
       startedTwice,
       killedByRestart,
+      adopted: world.agents.reduce((sum, { process }) => sum + adoptedBy(process.command.log), 0),
       inVain,
       ends,
     },
@@ -156,6 +160,14 @@ function notExcused(
     default:
       return `it began, and ended ${nameOf(end)}`;
   }
+}
+
+function adoptedBy(log: string): number {
+  let sum = 0;
+  for (const [, running, ended] of readFileSync(log, "utf8").matchAll(/"adopted":(\d+),"ended_meanwhile":(\d+)/g)) {
+    sum += Number(running) + Number(ended);
+  }
+  return sum;
 }
 
 /** A task begins only after what it needs has ended well. */

@@ -1,5 +1,5 @@
 /**
- * What the soak lets run: experiments of a hundred tasks or a thousand of every kind. Each task says in one shared file
+ * What the soak lets run: experiments of a hundred tasks or more, of every kind. Each task says in one shared file
  * when it begins and ends, with its attempt, its process and that process's start: so that what was run in vain, what was
  * run twice and what was killed can be told apart afterwards, whatever the system itself says.
  */
