@@ -2,10 +2,14 @@
  * Every setting of the agent, with its default. What a name means to an operator stands
  * in docs/settings.md.
  */
+import { AiravataError } from "../shared/error/error.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
 import { readSettings, type SettingsSources, secretValues } from "../shared/settings/read.ts";
 import type { SettingsOf, SettingsTable } from "../shared/settings/setting.ts";
 import { type UnsupportedVariable, unsupportedNotices } from "../shared/settings/unsupported.ts";
+
+/** A sample's cost is bounded by the time between two of tasks, not of nodes: below this a node's would show. */
+const METRICS_INTERVAL_MIN_MS = 1_000;
 
 export const AGENT_SETTINGS = {
   name: {
@@ -140,7 +144,7 @@ export const AGENT_SETTINGS = {
     default: 10_000,
     min: 0,
     max: 3_600_000,
-    doc: "Time between two samples of the node's figures, half of it for running tasks; 0s samples nothing",
+    doc: "Time between two samples of the node's figures, half of it for running tasks, at least 1s; 0s samples nothing",
   },
   logLevel: {
     flag: "--log-level",
@@ -178,5 +182,9 @@ export function readAgentSettings(sources: SettingsSources): {
 } {
   const notices = unsupportedNotices(AGENT_UNSUPPORTED, sources.env ?? {});
   const { values } = readSettings(AGENT_SETTINGS, sources);
+  if (values.metricsIntervalMs > 0 && values.metricsIntervalMs < METRICS_INTERVAL_MIN_MS) {
+    const text = "metricsInterval (--metrics-interval, AIRAVATA_METRICS_INTERVAL) must be 0s or at least 1s";
+    throw new AiravataError("setting_invalid", text);
+  }
   return { settings: values, secrets: secretValues(AGENT_SETTINGS, values), notices };
 }

@@ -23,7 +23,7 @@ export interface MetricsOptions {
   /** Whether a message would be taken now; else this sample is left out. */
   isWanted(): boolean;
   send(message: Metrics): void;
-  /** A sample could not be made; the next one is tried. */
+  /** A sample could not be made, for the first time in a row; the next one is tried. */
   failed(error: unknown): void;
   mono(): number;
   wall(): number;
@@ -47,6 +47,7 @@ export function startMetrics(options: MetricsOptions): MetricsSampler {
   const periodMs = options.intervalMs / 2;
   const cost = new Cost(options.mono());
   let stopped = false;
+  let failing = false;
   let timer: NodeJS.Timeout;
   let nodeDueMono = options.mono();
   let tasksDueMono = options.mono();
@@ -85,7 +86,15 @@ export function startMetrics(options: MetricsOptions): MetricsSampler {
   const again = (delayMs: number): void => {
     timer = setTimeout(() => {
       sample()
-        .catch((error: unknown) => options.failed(error))
+        .then(
+          () => {
+            failing = false;
+          },
+          (error: unknown) => {
+            if (!failing) options.failed(error);
+            failing = true;
+          },
+        )
         .finally(() => {
           if (!stopped) again(periodMs);
         });

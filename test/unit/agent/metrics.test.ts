@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { nextPeriodMs, startMetrics } from "../../../agent/metrics/sampler.ts";
 import { TaskSampler } from "../../../agent/metrics/tasks.ts";
+import { readAgentSettings } from "../../../agent/settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "airavata-proc-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -188,4 +189,12 @@ test("while samples are not wanted none is made, one that is no longer wanted is
   await until(() => sent.length > before.length);
   assert.equal(sent.length, before.length + 1);
   assert.deepEqual(failures, []);
+});
+
+test("an interval is 0 or a second at least", () => {
+  const read = (interval: string) =>
+    readAgentSettings({ env: { AIRAVATA_METRICS_INTERVAL: interval } }).settings.metricsIntervalMs;
+  assert.throws(() => read("999ms"), { code: "setting_invalid", message: /--metrics-interval.*at least 1s/ });
+  assert.equal(read("1s"), 1_000);
+  assert.equal(read("0s"), 0);
 });
