@@ -12,6 +12,7 @@ import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
+import { createRetention } from "./background/retention.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
@@ -25,6 +26,7 @@ import { createIdentity } from "./domain/forward/identity.ts";
 import { createLeaderWatch } from "./domain/forward/leader.ts";
 import { Peers } from "./domain/forward/peers.ts";
 import { createStatementReader, StatementWriter } from "./domain/forward/statement.ts";
+import { createArchive } from "./domain/retention/archive.ts";
 import type { CoordinatorSettings } from "./settings.ts";
 import { createStore } from "./store/store.ts";
 
@@ -32,7 +34,8 @@ export interface CoordinatorOptions {
   settings: Pick<
     CoordinatorSettings,
     "bind" | "port" | "internalAddress" | "sessionTtlMs" | "infrastructureRetries" | "bodyBytesMax"
-  >;
+  > &
+    Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir">>;
   databaseUrl: string;
   /** The operator's; only its hash is kept. */
   token: string;
@@ -106,8 +109,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     announce: () => coordinators.announce(identity),
     log,
   });
+  // A coordinator that was not told keeps everything.
+  const { retentionMs = 0, archiveDir: directory } = settings;
+  const remains = store.retention(SHARD);
+  const archive = createArchive({ sources, store: remains, clock: systemClock, retentionMs, directory });
   const api = createApiServer({
     sources,
+    archive,
     sessions: createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) }),
     hub,
     work,
@@ -128,7 +136,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     version: options.version,
     log,
   });
-  const background = startReconcilers({ reconcilers: [], source: dispatcher, log });
+  const background = startReconcilers({
+    reconcilers: createRetention(archive, remains, retentionMs, log),
+    source: dispatcher,
+    log,
+  });
   const stop = async (): Promise<void> => {
     await background.stop();
     // Whoever waits for a commit is answered before the sockets go.

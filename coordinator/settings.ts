@@ -2,7 +2,7 @@
  * Every setting of the coordinator, with its default. What a name means to an operator stands in docs/settings.md.
  */
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
-import { INFRASTRUCTURE_RETRIES, SESSION_TTL_MS } from "../shared/model/constants.ts";
+import { INFRASTRUCTURE_RETRIES, RETENTION_MS, SESSION_TTL_MS } from "../shared/model/constants.ts";
 import { readSettings, type SettingsSources, secretValues } from "../shared/settings/read.ts";
 import type { SettingsOf, SettingsTable } from "../shared/settings/setting.ts";
 import { type UnsupportedVariable, unsupportedNotices } from "../shared/settings/unsupported.ts";
@@ -83,6 +83,22 @@ export const COORDINATOR_SETTINGS = {
     min: 0,
     max: 1_000,
     doc: "Further tries of a task after failures that are not its own: lost agent, full disk, dead runner",
+  },
+  retentionMs: {
+    flag: "--retention",
+    variable: "AIRAVATA_RETENTION",
+    type: "duration",
+    default: RETENTION_MS,
+    min: 0,
+    max: 100 * 365 * 24 * 3_600_000,
+    doc: "How long tasks and attempts of an ended experiment are kept; then its summary stays; 0 keeps them for ever",
+  },
+  archiveDir: {
+    flag: "--archive-dir",
+    variable: "AIRAVATA_ARCHIVE_DIR",
+    type: "string",
+    default: undefined,
+    doc: "Directory where tasks and attempts are written before they go, a file per experiment; not written when not set",
   },
   operatorToken: {
     flag: "--operator-token-file",

@@ -28,7 +28,7 @@ export async function dumpSchema(connection: Connection): Promise<string> {
   const read: Read = async (text, values = []) => connection.rows(text, values, QUERY_TIMEOUT_MS);
   const functions = await functionTexts(read);
   const tables = await tableTexts(read);
-  const parts = [HEAD, ...tables, ...(await indexTexts(read)), ...functions];
+  const parts = [HEAD, ...tables, ...(await indexTexts(read)), ...functions, ...(await triggerTexts(read))];
   parts.push(...(await viewTexts(read)), ...(await commentTexts(read)), await preferenceText(read));
   parts.push(...(await rowTexts(read)), "commit;\n");
   return parts.join("\n");
@@ -94,6 +94,14 @@ async function functionTexts(read: Read): Promise<string[]> {
     "select pg_get_functiondef(oid) as definition from pg_proc where pronamespace = 'public'::regnamespace order by proname, oid",
   );
   return rows.map(({ definition }) => `\n${(definition as string).trimEnd()};`);
+}
+
+async function triggerTexts(read: Read): Promise<string[]> {
+  const rows = await read(
+    `select pg_get_triggerdef(t.oid) as definition from pg_trigger t join pg_class c on c.oid = t.tgrelid
+     where ${OURS} and not t.tgisinternal order by t.tgname`,
+  );
+  return rows.map(({ definition }) => `\n${(definition as string).replace(" ON public.", " ON ")};`);
 }
 
 async function viewTexts(read: Read): Promise<string[]> {

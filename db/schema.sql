@@ -124,6 +124,8 @@ create table experiment (
   paused boolean not null default false,
   state text,
   name text not null,
+  archived_at timestamp with time zone,
+  constraint experiment_archived_ended CHECK (((archived_at IS NULL) OR (state IS NOT NULL))),
   constraint experiment_check CHECK ((((state IS NULL) = (ended_seq IS NULL)) AND ((state IS NULL) = (ended_at IS NULL)))),
   constraint experiment_experiment_check CHECK ((experiment > 0)),
   constraint experiment_state_check CHECK ((state = ANY (ARRAY['COMPLETED'::text, 'FAILED'::text, 'CANCELED'::text]))),
@@ -266,6 +268,19 @@ create table coordinator (
   constraint coordinator_pkey PRIMARY KEY (coordinator)
 );
 
+create table experiment_summary (
+  experiment bigint not null,
+  file_bytes bigint,
+  shard integer not null,
+  summary text not null,
+  spec bytea not null,
+  file text,
+  file_sha256 text,
+  constraint experiment_summary_check CHECK ((((file IS NULL) = (file_sha256 IS NULL)) AND ((file IS NULL) = (file_bytes IS NULL)))),
+  constraint experiment_summary_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
+  constraint experiment_summary_pkey PRIMARY KEY (shard, experiment)
+);
+
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE INDEX attempt_end_by_task ON public.attempt_end USING btree (shard, experiment, template, index_low, index_high);
 CREATE INDEX attempt_end_not_completed ON public.attempt_end USING btree (shard, experiment, seq, "position") WHERE (outcomes IS NOT NULL);
@@ -273,6 +288,8 @@ CREATE INDEX decision_by_experiment ON public.decision USING btree (shard, exper
 CREATE INDEX experiment_by_end ON public.experiment USING btree (shard, ended_seq);
 CREATE INDEX experiment_by_project ON public.experiment USING btree (project, experiment);
 CREATE INDEX experiment_by_seq ON public.experiment USING btree (shard, seq);
+CREATE INDEX experiment_kept ON public.experiment USING btree (shard, experiment) WHERE (archived_at IS NULL);
+CREATE INDEX experiment_to_archive ON public.experiment USING btree (shard, ended_at) WHERE ((archived_at IS NULL) AND (state IS NOT NULL));
 CREATE INDEX idempotency_by_age ON public.idempotency USING btree (shard, created_at);
 CREATE INDEX idempotency_by_experiment ON public.idempotency USING btree (shard, experiment);
 CREATE INDEX lease_by_task ON public.lease USING btree (shard, experiment, template, index_low, index_high);
@@ -289,18 +306,32 @@ CREATE OR REPLACE FUNCTION public.create_partition(p_number bigint, p_size bigin
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+begin
+  perform extend_partitions((p_number + 1) * p_size - 1, 1);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.extend_partitions(p_experiment bigint, p_width bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
 declare
   parent text;
   child text;
+  covered bigint;
+  target bigint;
 begin
   perform pg_advisory_xact_lock(7304004, 0);
+  select coalesce(max(high), 0) into covered from journal_partition;
+  if covered > p_experiment then
+    return covered;
+  end if;
+  target := greatest(covered + p_width, p_experiment + 1);
   foreach parent in array array['experiment_source', 'template', 'lease', 'attempt_end', 'checkpoint_experiment', 'checkpoint_chunk'] loop
-    child := parent || '_p' || p_number;
-    continue when to_regclass(child) is not null;
+    child := parent || '_p' || covered;
     execute format('create table %I (like %I including all)', child, parent);
-    execute format('alter table %I attach partition %I for values from (%s) to (%s)', parent, child,
-      p_number * p_size, (p_number + 1) * p_size);
+    execute format('alter table %I attach partition %I for values from (%s) to (%s)', parent, child, covered, target);
   end loop;
+  return target;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.journal_append(p_shard integer, p_term bigint, p_seq bigint, p_at timestamp with time zone, p_deltas bigint[], s_experiments bigint[], s_projects bigint[], s_actors bigint[], s_names text[], s_priorities integer[], s_tasks bigint[], s_headers text[], s_specs text[], s_keys text[], s_body_hashes text[], t_experiments bigint[], t_templates integer[], t_names text[], t_tasks bigint[], t_definitions text[], l_experiments bigint[], l_templates integer[], l_agents bigint[], l_epochs bigint[], l_roots text[], l_lows integer[], l_highs integer[], l_firsts integer[], l_lasts integer[], l_indexes integer[], l_attempts integer[], e_experiments bigint[], e_templates integer[], e_lows integer[], e_highs integer[], e_firsts integer[], e_lasts integer[], e_indexes integer[], e_attempts integer[], e_agents bigint[], e_dispositions smallint[], e_outcomes smallint[], e_blames smallint[], e_charges smallint[], e_exit_codes integer[], e_signals smallint[], e_not_before_ms bigint[], e_started_at_ms bigint[], e_ended_at_ms bigint[], e_cpu_ms bigint[], e_memory_max_bytes bigint[], e_tails text[], e_details text[], d_kinds text[], d_experiments bigint[], d_actors bigint[], d_reasons text[], d_scopes text[], d_values text[], d_completed bigint[], d_failed bigint[], d_canceled bigint[])
@@ -467,6 +498,17 @@ begin
   end loop;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.refuse_archived()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'experiment % was archived at %: nothing about it can change any more', old.experiment, old.archived_at
+    using errcode = 'AV005';
+end $function$;
+
+CREATE TRIGGER experiment_archived BEFORE UPDATE ON experiment FOR EACH ROW WHEN ((old.archived_at IS NOT NULL)) EXECUTE FUNCTION refuse_archived();
+
 create view attempt_ended as
  SELECT DISTINCT ON (e.shard, e.experiment, e.template, i.index, i.attempt) e.shard,
     e.experiment,
@@ -551,6 +593,17 @@ create view attempt as
      LEFT JOIN attempt_ended e ON (((e.shard = l.shard) AND (e.experiment = l.experiment) AND (e.template = l.template) AND (e.index = x.index) AND (e.attempt = COALESCE(l.attempts[x.n], l.attempts[1], 1)))))
      LEFT JOIN journal k ON (((k.shard = e.shard) AND (k.seq = e.seq))));
 
+create view journal_partition as
+ SELECT p.relname AS parent,
+    c.relname AS partition,
+    i.inhdetachpending AS detaching,
+    ((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(\d+)''?\)'::text))[1])::bigint AS low,
+    ((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''?(\d+)''?\)'::text))[1])::bigint AS high
+   FROM ((pg_inherits i
+     JOIN pg_class c ON ((c.oid = i.inhrelid)))
+     JOIN pg_class p ON ((p.oid = i.inhparent)))
+  WHERE ((p.relnamespace = ('public'::regnamespace)::oid) AND (c.relkind = 'r'::"char") AND (p.relname = ANY (ARRAY['experiment_source'::name, 'template'::name, 'lease'::name, 'attempt_end'::name, 'checkpoint_experiment'::name, 'checkpoint_chunk'::name])));
+
 comment on table actor is 'Who did it. 0 is the system itself, 1 the holder of the token made at first start.';
 comment on table agent is 'Identities of agents. A revoked one is kept: the history names it.';
 comment on column agent.public_key is 'Ed25519, SPKI in DER.';
@@ -567,8 +620,13 @@ comment on column coordinator.public_key is 'X25519, SPKI in DER; made anew at e
 comment on column decision.completed is 'Only of `ended`: how its tasks ended, with failed and canceled.';
 comment on table enrolment_token is 'Good for one agent. Only the SHA-256 of the secret is kept.';
 comment on column experiment.state is 'Null while it is unfinished: then the dispatcher knows.';
+comment on column experiment.archived_at is 'From then on the row cannot change, and all that stays beside it is the summary.';
 comment on column experiment_source.header is 'The definition without its templates, JSON.';
 comment on column experiment_source.spec is 'The file as it was sent.';
+comment on table experiment_summary is 'What stays of an archived experiment, with its row in experiment; written in the same transaction as archived_at.';
+comment on column experiment_summary.summary is 'JSON, see docs/retention.md.';
+comment on column experiment_summary.spec is 'The file as it was sent, gzip.';
+comment on column experiment_summary.file is 'Where the archive of its tasks and attempts was written; null when none was asked for.';
 comment on column journal.deltas is 'Six numbers per experiment: experiment, leased, completed, failed, canceled, requeued.';
 comment on table leadership is 'Who dispatches. Changed only under the exclusive append lock, checked by every append under the shared one.';
 comment on column leadership.coordinator_term is 'The term that named the coordinator: an older program raises the term alone, and then nobody knows its key.';
@@ -589,4 +647,5 @@ insert into schema_migration (version, name, breaking, program) values (3, 'appe
 insert into schema_migration (version, name, breaking, program) values (4, 'attempt_view', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (5, 'coordinators', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (6, 'storage_bytes', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (7, 'retention', false, 'db/schema.sql');
 commit;

@@ -1,12 +1,13 @@
 /** From the domain's records to the JSON of the contract. */
 import type { Agent, EnrolmentToken } from "../../shared/api/agent.ts";
 import type { WatchMessage } from "../../shared/api/event.ts";
-import type { Experiment } from "../../shared/api/experiment.ts";
+import type { Experiment, FailureGroup } from "../../shared/api/experiment.ts";
 import type { Task } from "../../shared/api/task.ts";
 import { BLAME_NAMES, DISPOSITION_NAMES, OUTCOME_NAMES } from "../../shared/model/attempt.ts";
 import type { revokeEnrolmentToken } from "../domain/agent/enrolment.ts";
 import type { AgentRecord } from "../domain/agent/record.ts";
 import type { DispatchEvent } from "../domain/event/event.ts";
+import type { FailureRecord } from "../domain/experiment/explain.ts";
 import type { ExperimentRecord } from "../domain/experiment/record.ts";
 import { taskIdText } from "../domain/task/find.ts";
 import type { ListedTask } from "../domain/task/list.ts";
@@ -31,6 +32,21 @@ export function encodeExperiment(record: ExperimentRecord): Experiment {
     running: record.running,
     submitted_at: timestamp(record.submittedAtMs),
     ended_at: timestampOrNull(record.endedAtMs),
+    ...(record.archivedAtMs === null ? {} : { archived_at: timestamp(record.archivedAtMs) }),
+  };
+}
+
+export function encodeFailure(failure: FailureRecord): FailureGroup {
+  const { template, blame, exitCode: code, signal, tasks, example, tail, detail } = failure;
+  return {
+    template,
+    blame: BLAME_NAMES[blame] ?? "none",
+    exit_code: exitCode(code),
+    signal: signal === 0 ? null : signal,
+    tasks,
+    example,
+    stderr_tail: tail,
+    detail,
   };
 }
 

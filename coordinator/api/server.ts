@@ -16,6 +16,7 @@ import type { Sources } from "../domain/experiment/find.ts";
 import type { WorkFigures } from "../domain/figures.ts";
 import type { LeaderWatch } from "../domain/forward/leader.ts";
 import type { StatementReader, StatementWriter } from "../domain/forward/statement.ts";
+import type { Archive } from "../domain/retention/archive.ts";
 import { Forwarder } from "./forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "./forward/headers.ts";
 import { SERVED } from "./forward/served.ts";
@@ -37,6 +38,7 @@ export interface ApiOptions {
   sessions: AgentSessions;
   hub: EventHub;
   work: WorkFigures;
+  archive: Archive;
   /** How it speaks with the other coordinators. */
   forward: { watch: LeaderWatch; reader: StatementReader; writer: StatementWriter };
   pingDatabase(): Promise<number>;
@@ -127,7 +129,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   registerRoutes(
     server,
     {
-      ...experimentHandlers(sources, agents.files),
+      ...experimentHandlers(sources, agents.files, options.archive),
       ...taskHandlers(sources, agents.files),
       ...agentHandlers(sources),
       ...serviceHandlers({

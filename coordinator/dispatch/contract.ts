@@ -156,6 +156,14 @@ export interface Dispatcher {
   loop(): LoopFigures;
   /** Queued tasks by class, deepest first. */
   queues(): QueueDepth[];
+  /**
+   * Takes ended experiments out of memory so that they can be archived under this `term`; until `done` is called nobody
+   * decides about them. Returns which: not those that are unfinished or that somebody decides about. Rejects with
+   * `not_leading`.
+   */
+  retire(ids: readonly ExperimentId[]): { term: number; ids: ExperimentId[]; done(): void };
+  /** Resolves when everything committed so far is folded into a checkpoint. Rejects with `not_leading`, or why it failed. */
+  checkpoint(): Promise<void>;
   /** Called for every committed batch of this reign; returns the function that stops it. */
   subscribe(listener: (committed: Committed) => void): () => void;
   /** Called when leadership begins or ends. */

@@ -10,6 +10,7 @@ import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { AgentPeer, AgentSession, Committed, Dispatcher, Leadership } from "./contract.ts";
 import { createCore, type Reply } from "./core.ts";
+import { retire } from "./evict.ts";
 import { explainTask } from "./explain.ts";
 import { experimentFromHistory, ledgerFrom } from "./ledger/snapshot.ts";
 import type { LoadedState } from "./load.ts";
@@ -42,6 +43,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const figures = createLoopFigures();
   let reigning: Reigning | null = null;
   let detail = "waiting for leadership";
+  /** Experiments that are being archived, and those that somebody is bringing back to decide about them. */
+  const retiring = new Set<ExperimentId>();
+  const reviving = new Map<ExperimentId, number>();
 
   const announce = (): void => {
     for (const watcher of leadershipWatchers) watcher(leadership());
@@ -138,6 +142,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     decide: async (decision) => {
       if (!lead().core.ledger.experiments.has(decision.experiment)) await revive(decision.experiment);
+      if (retiring.has(decision.experiment)) throw beingArchived(decision.experiment);
       const reply = accepted(await lead().request((request) => ({ type: "decide", request, decision })));
       if (!("ok" in reply) || reply.ok !== "decided") throw new Error("a decision was answered with something else");
       return { affected: reply.affected };
@@ -173,6 +178,18 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     loop: () => figures,
     queues: () => (reigning ? queueDepths(reigning.core) : []),
+    retire: (ids) => {
+      const { core } = lead();
+      const retired = ids.filter((id) => !reviving.has(id) && retire(core, id));
+      for (const id of retired) retiring.add(id);
+      const done = (): void => {
+        for (const id of retired) retiring.delete(id);
+      };
+      return { term: core.config.term, ids: retired, done };
+    },
+    checkpoint: async () => {
+      await lead().checkpoint();
+    },
     subscribe: (listener) => listen(watchers, listener),
     onLeadership: (listener) => listen(leadershipWatchers, listener),
     stop: async () => {
@@ -182,10 +199,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
   };
 
+  /** What is being archived does not come back: this may have read it before, and would put it back after. */
   async function revive(id: ExperimentId): Promise<void> {
-    const loaded = await options.loadEnded(id);
-    const experiment = loaded && experimentFromHistory(loaded, id);
-    if (experiment) lead().handle({ type: "revive", experiment });
+    if (retiring.has(id)) throw beingArchived(id);
+    reviving.set(id, (reviving.get(id) ?? 0) + 1);
+    try {
+      const loaded = await options.loadEnded(id);
+      const experiment = loaded && experimentFromHistory(loaded, id);
+      if (experiment) lead().handle({ type: "revive", experiment });
+    } finally {
+      const left = (reviving.get(id) ?? 1) - 1;
+      if (left > 0) reviving.set(id, left);
+      else reviving.delete(id);
+    }
   }
 }
 
@@ -207,6 +233,13 @@ function listen<T>(listeners: Set<T>, listener: T): () => void {
 
 function notLeading(detail: string): AiravataError {
   return new AiravataError("not_leading", `This coordinator does not lead (${detail}); try again in a few seconds.`);
+}
+
+function beingArchived(id: ExperimentId): AiravataError {
+  return new AiravataError(
+    "experiment_archived",
+    `experiment ${id} is being archived: nothing about it can change any more`,
+  );
 }
 
 /** Turns a refused or unanswered request into its error. */

@@ -2,7 +2,9 @@
  * Which ended experiments leave memory. They are read from the journal afterwards; a decision about one brings it back.
  * Only what a checkpoint has folded may go.
  */
+import type { ExperimentId } from "../../shared/model/ids.ts";
 import type { Core } from "./core.ts";
+import type { ExperimentLedger } from "./ledger/ledger.ts";
 
 /** Ended experiments kept for quick answers. */
 const ENDED_KEPT = 1_000;
@@ -10,6 +12,21 @@ const ENDED_KEPT = 1_000;
 const ENDED_TASKS_KEPT = 2_000_000;
 /** Idempotency keys are remembered for a day. */
 const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
+
+/** Takes an experiment that is about to be archived out of memory. False while it is unfinished or somebody decides about it. */
+export function retire(core: Core, id: ExperimentId): boolean {
+  if (core.deciding.has(id)) return false;
+  const experiment = core.ledger.experiments.get(id);
+  return experiment === undefined || (experiment.endedAtMs !== null && evict(core, experiment));
+}
+
+function evict(core: Core, experiment: ExperimentLedger): boolean {
+  const clean = !experiment.dirty && experiment.templates.every((template) => !template.dirty.includes(1));
+  if (!clean || core.deciding.has(experiment.id)) return false;
+  core.ledger.experiments.delete(experiment.id);
+  core.classes.forget(experiment.templates);
+  return true;
+}
 
 /** Drops the oldest ended experiments beyond the bounds, and idempotency keys older than a day. */
 export function evictEnded(core: Core, wallMs: number, kept = ENDED_KEPT): void {
@@ -19,10 +36,7 @@ export function evictEnded(core: Core, wallMs: number, kept = ENDED_KEPT): void 
   ended.forEach((experiment, position) => {
     for (const template of experiment.templates) tasks += template.count;
     if (position < kept && tasks <= ENDED_TASKS_KEPT) return;
-    const clean = !experiment.dirty && experiment.templates.every((template) => !template.dirty.includes(1));
-    if (!clean || core.deciding.has(experiment.id)) return;
-    core.ledger.experiments.delete(experiment.id);
-    core.classes.forget(experiment.templates);
+    evict(core, experiment);
   });
   for (const [key, { atMs }] of core.ledger.idempotency) {
     if (wallMs - atMs > IDEMPOTENCY_KEPT_MS) core.ledger.idempotency.delete(key);

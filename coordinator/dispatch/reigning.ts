@@ -45,8 +45,7 @@ export class Reigning {
   private requestLast = 0;
   private appending: Promise<void> = Promise.resolve();
   private endsSinceCheckpoint = 0;
-  private batchesSinceCheckpoint = 0;
-  private checkpointing = false;
+  private checkpointing: Promise<void> | null = null;
   private checkpointedMono: number;
   /** Appends behind which everything is folded. */
   private checkpointSeq: number;
@@ -158,7 +157,6 @@ export class Reigning {
 
   private onCommitted(batch: Batch, changed: ExperimentId[]): void {
     for (const end of batch.ends) this.endsSinceCheckpoint += end.indexes.length;
-    this.batchesSinceCheckpoint++;
     this.options.committed({ timeline: this.core.config.timeline, batch, changed });
   }
 
@@ -185,28 +183,39 @@ export class Reigning {
   }
 
   private checkpointWhenDue(): void {
-    if (this.over !== null || this.checkpointing || this.batchesSinceCheckpoint === 0) return;
+    if (this.over !== null || this.checkpointing !== null || this.checkpointLag() === 0) return;
     const elapsed = this.options.clock.mono() - this.checkpointedMono;
     if (this.endsSinceCheckpoint < CHECKPOINT_ENDS && elapsed < CHECKPOINT_PERIOD_MS) return;
+    this.checkpointNow().catch(() => {});
+  }
+
+  /** Resolves when everything committed so far is folded and durable; rejects with the reason when it is not. */
+  async checkpoint(): Promise<void> {
+    await this.checkpointing?.catch(() => {});
+    if (this.over !== null) throw new Deposed(this.over);
+    if (this.checkpointLag() > 0) await (this.checkpointing ?? this.checkpointNow());
+  }
+
+  private checkpointNow(): Promise<void> {
     const checkpoint = encodeCheckpoint(this.core.ledger, this.core.config.shard, this.core.config.term);
-    this.checkpointing = true;
     this.endsSinceCheckpoint = 0;
-    this.batchesSinceCheckpoint = 0;
     this.checkpointedMono = this.options.clock.mono();
-    this.options.reign.checkpoint(checkpoint).then(
+    this.checkpointing = this.options.reign.checkpoint(checkpoint).then(
       () => {
-        this.checkpointing = false;
+        this.checkpointing = null;
         this.checkpointSeq = checkpoint.seq;
         this.options.figures.checkpointSeconds.observe((this.options.clock.mono() - this.checkpointedMono) / 1_000);
         if (this.over === null) evictEnded(this.core, this.options.clock.wall());
       },
       (error: unknown) => {
-        this.checkpointing = false;
+        this.checkpointing = null;
         if (error instanceof Deposed) this.end(error.message);
         this.options.log.warn("a checkpoint was not written; it is tried again", { error });
         markDirty(this.core.ledger, checkpoint);
+        throw error;
       },
     );
+    return this.checkpointing;
   }
 
   private end(reason: string): void {

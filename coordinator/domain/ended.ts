@@ -2,6 +2,7 @@
  * The history with the states of single tasks: what left the dispatcher's memory is folded once more from the journal
  * when somebody asks, and kept for a while, because who asks for one page asks for the next.
  */
+import { AiravataError } from "../../shared/error/error.ts";
 import type { ExperimentId } from "../../shared/model/ids.ts";
 import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { TaskCounts, TaskView } from "../dispatch/contract.ts";
@@ -38,11 +39,18 @@ export function withEndedTasks(stored: StoredHistory, monoMs: () => number = () 
     return ledger;
   };
 
+  /** Whoever asks has just seen it: since then it can only have been archived. */
+  const present = async (id: ExperimentId): Promise<ExperimentLedger> => {
+    const ledger = await load(id);
+    if (ledger) return ledger;
+    throw new AiravataError("experiment_archived", `experiment ${id} was archived just now; its summary is left`);
+  };
+
   return {
     ...stored,
-    templateCounts: async (id) => (await load(id))?.templates.map(countsOf) ?? [],
+    templateCounts: async (id) => (await present(id)).templates.map(countsOf),
     tasks: async (id, ordinal, from, to) => {
-      const template = (await load(id))?.templates[ordinal];
+      const template = (await present(id)).templates[ordinal];
       if (!template) return [];
       const views: TaskView[] = [];
       for (let index = from; index <= Math.min(to, template.count - 1); index++) views.push(viewOf(template, index));

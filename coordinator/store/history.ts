@@ -1,4 +1,6 @@
 /** Experiments as they stand in the journal: lists, definitions, decisions; and the state of one that is not in memory. */
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import type { ConnectionPool } from "../../db/pool.ts";
 import type { ExperimentDefinition } from "../../shared/model/definition.ts";
 import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
@@ -6,16 +8,15 @@ import { completedRunTimes, endedAttempts, finalFailures } from "./attempts.ts";
 import { definitionsBySeq } from "./definitions.ts";
 import { loadOne } from "./load.ts";
 import type { ExperimentQuery, StoredDecision, StoredExperiment, StoredHistory } from "./records.ts";
+import { readSummary } from "./retention.ts";
 
 export function createHistory(pool: ConnectionPool, shard: number): StoredHistory {
   return {
     experiments: (query) => listExperiments(pool, shard, query),
     experiment: async (id) => (await selectExperiments(pool, "x.shard = $1 and x.experiment = $2", [shard, id], 1))[0],
     definition: (id) => readDefinition(pool, shard, id),
-    specText: async (id) => {
-      const text = "select spec from experiment_source where shard = $1 and experiment = $2";
-      return (await pool.rows<{ spec: string }>(text, [shard, id]))[0]?.spec;
-    },
+    summary: (id) => readSummary(pool, shard, id),
+    specText: (id) => readSpec(pool, shard, id),
     attempts: (key, from, to) => endedAttempts(pool, shard, key, from, to),
     failures: (id, limit) => finalFailures(pool, shard, id, limit),
     runTimes: (id) => completedRunTimes(pool, shard, id),
@@ -26,6 +27,18 @@ export function createHistory(pool: ConnectionPool, shard: number): StoredHistor
     },
     load: (id) => pool.use((connection) => loadOne(connection, shard, id)),
   };
+}
+
+const unzip = promisify(gunzip);
+
+async function readSpec(pool: ConnectionPool, shard: number, id: ExperimentId): Promise<string | undefined> {
+  const [row] = await pool.rows<{ text: string | null; gzip: Buffer | null }>(
+    `select (select spec from experiment_source where shard = $1 and experiment = $2) as text,
+       (select spec from experiment_summary where shard = $1 and experiment = $2) as gzip`,
+    [shard, id],
+  );
+  if (row?.gzip) return (await unzip(row.gzip)).toString("utf8");
+  return row?.text ?? undefined;
 }
 
 interface ExperimentRow {
@@ -41,6 +54,7 @@ interface ExperimentRow {
   completed: number | null;
   failed: number | null;
   canceled: number | null;
+  archived_at: Date | null;
 }
 
 async function selectExperiments(
@@ -51,7 +65,7 @@ async function selectExperiments(
 ): Promise<StoredExperiment[]> {
   const rows = await pool.rows<ExperimentRow>(
     `select x.experiment, x.name, p.name as project, x.priority, x.submitted_at, x.tasks, x.state, x.ended_at, x.ended_seq,
-       x.completed, x.failed, x.canceled
+       x.completed, x.failed, x.canceled, x.archived_at
      from experiment x join project p on p.project = x.project
      where ${where} order by x.experiment desc limit ${limit}`,
     values,
@@ -72,7 +86,8 @@ function storedOf(row: ExperimentRow): StoredExperiment {
           failed: failed ?? 0,
           canceled: canceled ?? 0,
         };
-  return { experiment, name, project, priority, submittedAtMs: row.submitted_at.getTime(), tasks, end };
+  const [submittedAtMs, archivedAtMs] = [row.submitted_at.getTime(), row.archived_at?.getTime() ?? null];
+  return { experiment, name, project, priority, submittedAtMs, tasks, end, archivedAtMs };
 }
 
 /** Newest first. `name` finds it anywhere in a name, whatever the case. */

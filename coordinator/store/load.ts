@@ -36,12 +36,13 @@ export function loadShard(connection: Connection, shard: number): Promise<Loaded
 }
 
 /**
- * One experiment, ended or not; null when there is none. `batches` are those after the checkpoint that name it, with its
+ * One experiment, ended or not; null when there is none, or it is archived. `batches` are those after the checkpoint that name it, with its
  * own records alone, so their seqs have gaps.
  */
 export function loadOne(connection: Connection, shard: number, experiment: ExperimentId): Promise<LoadedState | null> {
   return inSnapshot(connection, async () => {
     const head = await readHead(connection, shard);
+    if (await isArchived(connection, shard, experiment)) return null;
     const where = "where shard = $1 and seq <= $2 and experiment = $3";
     const values = [shard, head.checkpointSeq, experiment];
     const experiments = await readExperiments(connection, where, values);
@@ -57,6 +58,11 @@ export function loadOne(connection: Connection, shard: number, experiment: Exper
       idempotency: [],
     };
   });
+}
+
+async function isArchived(connection: Connection, shard: number, experiment: ExperimentId): Promise<boolean> {
+  const text = "select from experiment where shard = $1 and experiment = $2 and archived_at is not null";
+  return (await connection.rows(text, [shard, experiment], LOAD_QUERY_TIMEOUT_MS)).length > 0;
 }
 
 async function inSnapshot<T>(connection: Connection, read: () => Promise<T>): Promise<T> {

@@ -25,6 +25,22 @@ export interface StoredExperiment {
     failed: number;
     canceled: number;
   } | null;
+  /** From then on only its summary is left; null while it is not archived. */
+  archivedAtMs: number | null;
+}
+
+/** Where the tasks and attempts of an archived experiment were written. */
+export interface ArchiveFile {
+  path: string;
+  /** Of the file as it lies there, hex. */
+  sha256: string;
+  sizeBytes: number;
+}
+
+export interface StoredSummary {
+  /** JSON, as it was written. */
+  summary: string;
+  file: ArchiveFile | null;
 }
 
 export interface StoredAttempt {
@@ -82,7 +98,9 @@ export interface StoredHistory {
   experiments(query: ExperimentQuery): Promise<StoredExperiment[]>;
   experiment(id: ExperimentId): Promise<StoredExperiment | undefined>;
   definition(id: ExperimentId): Promise<ExperimentDefinition | undefined>;
-  /** The file as it was sent. */
+  /** What stays of an archived one; undefined for any other. */
+  summary(id: ExperimentId): Promise<StoredSummary | undefined>;
+  /** The file as it was sent, also of an archived one. */
   specText(id: ExperimentId): Promise<string | undefined>;
   /** Ended attempts of tasks `from … to` (inclusive), by index and attempt. */
   attempts(key: Omit<TaskKey, "index">, from: number, to: number): Promise<StoredAttempt[]>;
@@ -94,6 +112,6 @@ export interface StoredHistory {
   decisions(id: ExperimentId, after: number, limit: number): Promise<StoredDecision[]>;
   /** The number of a project. */
   project(name: string): Promise<ProjectId | undefined>;
-  /** One experiment as the dispatcher would load it; null when there is none. */
+  /** One experiment as the dispatcher would load it; null when there is none, or it is archived. */
   load(id: ExperimentId): Promise<LoadedState | null>;
 }

@@ -14,6 +14,7 @@ import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
 import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
 import type { StoredHistory } from "./records.ts";
+import { createRetentionStore, type RetentionStore } from "./retention.ts";
 import { STORE_TYPES } from "./sessions.ts";
 
 export interface Leader {
@@ -32,6 +33,7 @@ export interface Store {
   /** `address`: where other coordinators reach this one while it leads; it campaigns once that is known. */
   leadership(shard: number, address: string | Promise<string>, identity?: CoordinatorIdentity): LeadershipPort;
   history(shard: number): StoredHistory;
+  retention(shard: number): RetentionStore;
   agents: AgentStore;
   enrolment: EnrolmentStore;
   coordinators: CoordinatorStore;
@@ -68,6 +70,7 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
       return createLeadership({ address: database, shard, holder, internalAddress, identity, mono: clock.mono }, log);
     },
     history: (shard) => createHistory(pool, shard),
+    retention: (shard) => createRetentionStore(database, pool, shard),
     agents: createAgentStore(pool),
     enrolment: createEnrolmentStore(pool),
     coordinators: createCoordinatorStore(pool),

@@ -56,6 +56,9 @@ export const Experiment = z
     }),
     submitted_at: Timestamp,
     ended_at: Timestamp.nullable(),
+    archived_at: Timestamp.optional().meta({
+      description: "Set once it is archived: its summary is left, its tasks answer `experiment_archived`.",
+    }),
   })
   .meta({ id: "Experiment" });
 export type Experiment = z.infer<typeof Experiment>;
@@ -75,12 +78,51 @@ export const TemplateSummary = z
   })
   .meta({ id: "TemplateSummary" });
 
+/** Failed tasks with one cause. */
+export const FailureGroup = z
+  .object({
+    template: z.string(),
+    blame: z.string(),
+    exit_code: z.int().nullable(),
+    signal: z.int().nullable(),
+    tasks: z.int().min(1),
+    example: z.string().meta({ description: "Id of one of them." }),
+    stderr_tail: z.string().nullable(),
+    detail: z.string().nullable(),
+  })
+  .meta({ id: "FailureGroup" });
+export type FailureGroup = z.infer<typeof FailureGroup>;
+
+/** What stays of an archived experiment beside its templates and counts. */
+export const ExperimentArchive = z
+  .object({
+    file: z
+      .object({ path: z.string(), sha256: z.string(), size_bytes: z.int().min(0) })
+      .nullable()
+      .meta({
+        description: "Where its tasks and attempts were written, as the coordinator sees it; null when they were not.",
+      }),
+    resources: z.object({
+      attempts: z.int().min(0),
+      cpu_seconds: z.number().min(0).meta({ description: "Processor time used." }),
+      core_seconds: z.number().min(0).meta({ description: "Processors held, times how long." }),
+      run_seconds: z.number().min(0).meta({ description: "From start to end, all attempts together." }),
+      memory_max_bytes: z.int().min(0),
+    }),
+    templates_omitted: z.int().min(0).meta({ description: "Templates that the summary does not name." }),
+    failures: z.array(FailureGroup),
+  })
+  .meta({ id: "ExperimentArchive" });
+
 export const ExperimentDetail = Experiment.extend({
   templates: z.array(TemplateSummary),
   parameters: z.record(z.string(), z.string()),
   max_failures: z.int().nullable(),
   on_disconnect: z.enum(["requeue", "wait"]),
   spec: z.string().nullable().meta({ description: "The file as it was sent; only with `include=spec`." }),
+  archive: ExperimentArchive.optional().meta({
+    description: "Of an archived one: what its summary says beside the rest.",
+  }),
 }).meta({ id: "ExperimentDetail" });
 export type ExperimentDetail = z.infer<typeof ExperimentDetail>;
 
@@ -121,21 +163,6 @@ export type Decided = z.infer<typeof Decided>;
 export const Reason = z
   .object({ code: z.string(), message: z.string(), data: z.record(z.string(), z.unknown()).optional() })
   .meta({ id: "Reason" });
-
-/** Failed tasks with one cause. */
-export const FailureGroup = z
-  .object({
-    template: z.string(),
-    blame: z.string(),
-    exit_code: z.int().nullable(),
-    signal: z.int().nullable(),
-    tasks: z.int().min(1),
-    example: z.string().meta({ description: "Id of one of them." }),
-    stderr_tail: z.string().nullable(),
-    detail: z.string().nullable(),
-  })
-  .meta({ id: "FailureGroup" });
-export type FailureGroup = z.infer<typeof FailureGroup>;
 
 export const ExperimentExplanation = z
   .object({

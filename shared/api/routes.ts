@@ -106,6 +106,15 @@ export const routes = {
   pauseExperiment: decision("pause"),
   resumeExperiment: decision("resume"),
   retryExperiment: decision("retry"),
+  retireExperiment: {
+    method: "POST",
+    path: `${API_PREFIX}/experiments/{experiment}/retire`,
+    summary: "Archive an ended experiment now: its summary stays, its tasks and attempts go",
+    tag: "experiments",
+    access: "token",
+    params: experiment.experimentParams,
+    answers: { 200: json("Archived, now or before", experiment.Experiment) },
+  },
   explainExperiment: {
     method: "GET",
     path: `${API_PREFIX}/experiments/{experiment}/explain`,

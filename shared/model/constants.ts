@@ -100,8 +100,19 @@ export const CHECKPOINT_ENDS = 100_000;
 export const CHECKPOINT_PERIOD_MS = 60_000;
 /** Tasks folded into one checkpoint row. */
 export const CHECKPOINT_CHUNK_TASKS = 4_096;
-/** Experiment ids in one partition of the journal's tables. */
-export const PARTITION_EXPERIMENTS = 10_000;
+/**
+ * What a partition of the journal's tables aims to hold: a million tasks, some 60 MB, so that what is past its retention
+ * goes in small steps; and of a large history one in 64, so that partitions stay a hundred or so however much is kept.
+ */
+export const PARTITION_TASKS = 1_000_000;
+export const PARTITIONS_AIMED = 64;
+/** Experiments in one: at the least so many that making it (20 ms) is nothing, at the most 40 MB of single tasks. */
+export const PARTITION_EXPERIMENTS_MIN = 4;
+export const PARTITION_EXPERIMENTS_MAX = 10_000;
+/** What an experiment costs beside its tasks, in tasks: its rows and file are some 4 kB, a task is some 40 B. */
+export const EXPERIMENT_COST_TASKS = 100;
+/** Days that an ended experiment's tasks are kept when nobody says otherwise: a season of a group's work. */
+export const RETENTION_MS = 90 * 24 * 3_600_000;
 
 /** Leases held ahead: this much work at the observed rate, at least one per slot, at most a thousand. */
 export const AHEAD_MS = 200;

@@ -24,6 +24,9 @@ export interface TestCoordinatorOptions {
   sessionTtlMs?: number;
   infrastructureRetries?: number;
   bodyBytesMax?: number;
+  /** Nothing is archived by itself when silent. */
+  retentionMs?: number;
+  archiveDir?: string;
   internalAddress?: string;
   token?: string;
   log?: Logger;
@@ -63,6 +66,8 @@ export async function startTestCoordinator(
         sessionTtlMs: options.sessionTtlMs ?? SESSION_TTL_MS,
         infrastructureRetries: options.infrastructureRetries ?? 10,
         bodyBytesMax: options.bodyBytesMax ?? 8 * 1024 * 1024,
+        retentionMs: options.retentionMs ?? 0,
+        archiveDir: options.archiveDir,
       },
       databaseUrl,
       token,

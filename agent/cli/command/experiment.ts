@@ -109,6 +109,17 @@ export function addExperimentCommands(program: Command, bind: Bind): void {
   addCommand(
     group,
     {
+      usage: "archive <experiment>",
+      description: "archive an ended one now: its summary stays, its tasks and attempts go",
+      options: [],
+      examples: ["experiment archive 17"],
+    },
+    bind,
+    archive,
+  );
+  addCommand(
+    group,
+    {
       usage: "outputs <experiment>",
       description: "list its output files",
       options: [
@@ -209,6 +220,7 @@ async function show(invocation: Invocation): Promise<undefined> {
         ["priority", experiment.priority],
         ["submitted", humanTime(experiment.submitted_at)],
         ["ended", humanTime(experiment.ended_at)],
+        ...archiveFields(experiment),
         [
           "parameters",
           Object.entries(experiment.parameters)
@@ -220,6 +232,22 @@ async function show(invocation: Invocation): Promise<undefined> {
     ),
   );
   invocation.out.write(`\n${templateTable(experiment, invocation.out)}`);
+}
+
+/** What an archived one says of itself. */
+function archiveFields({ archived_at, archive }: ExperimentDetail): [string, string | null][] {
+  if (archived_at === undefined) return [];
+  const used = archive?.resources;
+  return [
+    ["archived", humanTime(archived_at)],
+    ["archive file", archive?.file?.path ?? "none was written"],
+    [
+      "resources",
+      used
+        ? `${plural(used.attempts, "attempt")}, ${humanDuration(used.core_seconds)} of cores held, ${humanDuration(used.cpu_seconds)} of processor time`
+        : null,
+    ],
+  ];
 }
 
 /** Counts and run times per template: the body of `show` and the end of `run`. */
@@ -276,6 +304,16 @@ async function tasks(invocation: Invocation): Promise<undefined> {
   ];
   invocation.out.write(renderTable(columns, page.items, invocation.out, "No such tasks."));
   invocation.out.write(moreLine(page));
+}
+
+async function archive(invocation: Invocation): Promise<undefined> {
+  const { client } = await invocation.connect();
+  const params = { experiment: experimentNumber(invocation.args[0]) };
+  const archived = await client.call("retireExperiment", { params });
+  if (invocation.json) return printJson(invocation, archived) as undefined;
+  invocation.out.write(
+    `Experiment ${archived.id} (${archived.name}) is archived; its summary stays: airavata experiment show ${archived.id}\n`,
+  );
 }
 
 const DECISIONS = {

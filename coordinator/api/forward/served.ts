@@ -16,6 +16,7 @@ export const SERVED: Record<RouteId, Served> = {
   pauseExperiment: "dispatcher",
   resumeExperiment: "dispatcher",
   retryExperiment: "dispatcher",
+  retireExperiment: "dispatcher",
   explainExperiment: "history",
   experimentTimeline: "history",
   listOutputs: "dispatcher",

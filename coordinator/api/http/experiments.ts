@@ -1,19 +1,24 @@
 /** The routes of experiments: decode, one domain call, encode. */
 import type { Decided, DecideExperiment, ExperimentDetail } from "../../../shared/api/experiment.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
-import { BLAME_NAMES } from "../../../shared/model/attempt.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { AgentFiles } from "../../domain/agent/files.ts";
 import { type Decision, decideExperiment } from "../../domain/experiment/decide.ts";
 import { explainExperiment } from "../../domain/experiment/explain.ts";
-import { type DetailedExperiment, detailExperiment, type Sources } from "../../domain/experiment/find.ts";
+import {
+  type ArchivedExperiment,
+  type DetailedExperiment,
+  detailExperiment,
+  type Sources,
+} from "../../domain/experiment/find.ts";
 import { listExperiments } from "../../domain/experiment/list.ts";
 import { listOutputs, openOutput } from "../../domain/experiment/outputs.ts";
 import { submitExperiment } from "../../domain/experiment/submit.ts";
 import { timeline } from "../../domain/experiment/timeline.ts";
+import type { Archive } from "../../domain/retention/archive.ts";
 import { taskIdText } from "../../domain/task/find.ts";
 import { listTasks } from "../../domain/task/list.ts";
-import { encodeExperiment, encodeTask, exitCode, timestamp } from "../encode.ts";
+import { encodeExperiment, encodeFailure, encodeTask, timestamp } from "../encode.ts";
 import type { Caller } from "./access.ts";
 import { type Handlers, type JsonAnswer, ok } from "./register.ts";
 
@@ -27,13 +32,18 @@ type ExperimentRoutes = Extract<
   | "pauseExperiment"
   | "resumeExperiment"
   | "retryExperiment"
+  | "retireExperiment"
   | "explainExperiment"
   | "experimentTimeline"
   | "listOutputs"
   | "readOutput"
 >;
 
-export function experimentHandlers(sources: Sources, files: AgentFiles): Handlers<ExperimentRoutes> {
+export function experimentHandlers(
+  sources: Sources,
+  files: AgentFiles,
+  archive: Pick<Archive, "one">,
+): Handlers<ExperimentRoutes> {
   return {
     submitExperiment: async ({ body, caller, idempotency }) => {
       const { record, replayed } = await submitExperiment(sources, {
@@ -58,7 +68,8 @@ export function experimentHandlers(sources: Sources, files: AgentFiles): Handler
     },
 
     getExperiment: async ({ params, query }) => {
-      return ok(encodeDetail(await detailExperiment(sources, experimentId(params), query.include)));
+      const detail = await detailExperiment(sources, experimentId(params), query.include);
+      return ok("summary" in detail ? encodeArchived(detail) : encodeDetail(detail));
     },
 
     listTasks: async ({ params, query }) => {
@@ -72,22 +83,15 @@ export function experimentHandlers(sources: Sources, files: AgentFiles): Handler
     resumeExperiment: (call) => decide(sources, "resume", call),
     retryExperiment: (call) => decide(sources, "retry", call),
 
+    retireExperiment: async ({ params }) => ok(encodeExperiment(await archive.one(experimentId(params)))),
+
     explainExperiment: async ({ params }) => {
       const { record, reasons, waiting, failures } = await explainExperiment(sources, experimentId(params));
       return ok({
         state: record.state,
         reasons,
         waiting,
-        failures: failures.map(({ template, blame, exitCode: code, signal, tasks, example, tail, detail }) => ({
-          template,
-          blame: BLAME_NAMES[blame] ?? "none",
-          exit_code: exitCode(code),
-          signal: signal === 0 ? null : signal,
-          tasks,
-          example,
-          stderr_tail: tail,
-          detail,
-        })),
+        failures: failures.map(encodeFailure),
       });
     },
 
@@ -163,5 +167,38 @@ function encodeDetail({ found, counts, specText, runTimes }: DetailedExperiment)
     max_failures: definition.maxFailures,
     on_disconnect: definition.onDisconnect,
     spec: specText,
+  };
+}
+
+/** An archived experiment, from its summary. */
+function encodeArchived({ record, summary, file, specText }: ArchivedExperiment): ExperimentDetail {
+  const { attempts, cpuSeconds, coreSeconds, runSeconds, memoryMaxBytes } = summary.resources;
+  return {
+    ...encodeExperiment(record),
+    templates: summary.templates.map(({ ordinal, name, counts, foreach, needs, outputs }) => ({
+      ordinal,
+      name,
+      tasks: counts,
+      foreach,
+      needs,
+      outputs,
+      run_time: null,
+    })),
+    parameters: summary.parameters,
+    max_failures: summary.maxFailures,
+    on_disconnect: summary.onDisconnect,
+    spec: specText,
+    archive: {
+      file: file && { path: file.path, sha256: file.sha256, size_bytes: file.sizeBytes },
+      resources: {
+        attempts,
+        cpu_seconds: cpuSeconds,
+        core_seconds: coreSeconds,
+        run_seconds: runSeconds,
+        memory_max_bytes: memoryMaxBytes,
+      },
+      templates_omitted: summary.templatesOmitted,
+      failures: summary.failures.map(encodeFailure),
+    },
   };
 }

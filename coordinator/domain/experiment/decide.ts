@@ -3,7 +3,7 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { ActorId, ExperimentId } from "../../../shared/model/ids.ts";
 import type { DecisionRequest } from "../../dispatch/contract.ts";
 import { splitTaskId, templateOf } from "../task/find.ts";
-import { type FoundExperiment, findExperiment, type Sources } from "./find.ts";
+import { type FoundExperiment, findExperiment, findRecord, type Sources } from "./find.ts";
 import type { ExperimentRecord } from "./record.ts";
 
 export interface Decision {
@@ -17,8 +17,8 @@ export interface Decision {
 const PAST = { cancel: "canceled", pause: "paused", resume: "resumed", retry: "retried" } as const;
 
 /**
- * Throws `experiment_not_found`, `task_not_found`, `experiment_state_conflict`, `request_invalid` when single tasks are
- * named for what concerns the whole, `not_leading`.
+ * Throws `experiment_not_found`, `experiment_archived`, `task_not_found`, `experiment_state_conflict`, `request_invalid`
+ * when single tasks are named for what concerns the whole, `not_leading`.
  */
 export async function decideExperiment(
   sources: Sources,
@@ -29,11 +29,14 @@ export async function decideExperiment(
   if (tasks !== undefined && kind !== "cancel" && kind !== "retry") {
     throw new AiravataError("request_invalid", `${kind} concerns the whole experiment, so it takes no tasks`);
   }
-  const scope = tasks === undefined ? null : scopeOf(await findExperiment(sources, id), tasks);
+  // Looked up here, because the dispatcher knows nothing of one that is archived.
+  const known = sources.dispatcher.experiment(id) !== undefined && tasks === undefined;
+  const found = known ? undefined : await findExperiment(sources, id);
+  const scope = tasks === undefined || !found ? null : scopeOf(found, tasks);
   const reason = decision.reason ?? `${PAST[kind]} by request`;
   const request: DecisionRequest = { kind, experiment: id, actor, scope, reason, value: null };
   const { affected } = await sources.dispatcher.decide(request);
-  return { affected, record: (await findExperiment(sources, id)).record };
+  return { affected, record: await findRecord(sources, id) };
 }
 
 /** Names as inclusive ranges per template, sorted, each task once. Exported for tests. */

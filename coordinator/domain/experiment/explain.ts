@@ -5,7 +5,14 @@ import type { Reason } from "../../dispatch/contract.ts";
 import type { StoredAttempt } from "../../store/records.ts";
 import { taskIdText } from "../task/find.ts";
 import { listTasks } from "../task/list.ts";
-import { type FoundExperiment, findExperiment, type Sources, templateCounts } from "./find.ts";
+import {
+  type ArchivedExperiment,
+  archivedOr,
+  type FoundExperiment,
+  findExperiment,
+  type Sources,
+  templateCounts,
+} from "./find.ts";
 import type { ExperimentRecord } from "./record.ts";
 
 export interface FailureRecord {
@@ -28,15 +35,24 @@ export interface ExperimentExplained {
 }
 
 /** Failures that are read for grouping, and templates whose unfinished tasks are explained. */
-const FAILURES_READ_MAX = 10_000;
+export const FAILURES_READ_MAX = 10_000;
 const TEMPLATES_EXPLAINED_MAX = 50;
 
 /** Throws `experiment_not_found`, `not_leading`. */
-export async function explainExperiment(sources: Sources, id: ExperimentId): Promise<ExperimentExplained> {
-  const found = await findExperiment(sources, id);
-  const waiting = await explainWaiting(sources, found);
-  const failures = groupFailures(found, await sources.history.failures(id, FAILURES_READ_MAX));
-  return { record: found.record, reasons: [summary(found.record)], waiting, failures };
+export function explainExperiment(sources: Sources, id: ExperimentId): Promise<ExperimentExplained> {
+  return archivedOr(sources, id, explainArchived, async () => {
+    const found = await findExperiment(sources, id);
+    const waiting = await explainWaiting(sources, found);
+    const failures = groupFailures(found, await sources.history.failures(id, FAILURES_READ_MAX));
+    return { record: found.record, reasons: [summary(found.record)], waiting, failures };
+  });
+}
+
+function explainArchived({ record, summary: kept, file }: Omit<ArchivedExperiment, "specText">): ExperimentExplained {
+  const when = new Date(record.archivedAtMs ?? 0).toISOString();
+  const message = `It was archived on ${when}${file ? `; its tasks are in ${file.path}` : ""}.`;
+  const reasons = [summary(record), { code: "experiment_archived", message }];
+  return { record, reasons, waiting: [], failures: kept.failures };
 }
 
 function summary({ counts }: ExperimentRecord): Reason {
@@ -71,7 +87,7 @@ async function explainWaiting(sources: Sources, found: FoundExperiment): Promise
   return explained;
 }
 
-/** Equal causes of one template together, the most frequent first. The example is the newest that says something. Exported for tests. */
+/** Equal causes of one template together, the most frequent first. The example is the newest that says something. */
 export function groupFailures(
   { record, definition }: FoundExperiment,
   failures: (StoredAttempt & { template: number })[],

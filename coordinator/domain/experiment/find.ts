@@ -6,8 +6,9 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { ExperimentDefinition } from "../../../shared/model/definition.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher, ExperimentView, TaskCounts } from "../../dispatch/contract.ts";
-import type { StoredExperiment, StoredRunTime } from "../../store/records.ts";
+import type { ArchiveFile, StoredExperiment, StoredRunTime } from "../../store/records.ts";
 import type { History } from "../history.ts";
+import { type ExperimentSummary, parseSummary } from "../retention/summary.ts";
 import { type ExperimentRecord, recordOfView } from "./record.ts";
 
 export interface Sources {
@@ -22,18 +23,50 @@ export interface FoundExperiment {
   inMemory: boolean;
 }
 
-/** Throws `experiment_not_found`, or `not_leading` when it is unfinished and this process does not lead. */
+/** With its definition and tasks. Throws `experiment_not_found`, `experiment_archived`, or `not_leading` as `findRecord` does. */
 export async function findExperiment(sources: Sources, id: ExperimentId): Promise<FoundExperiment> {
-  const view = sources.dispatcher.experiment(id);
-  if (view) return { record: recordOfView(view), definition: view.definition, inMemory: true };
-  const stored = await sources.history.experiment(id);
-  if (!stored) throw new AiravataError("experiment_not_found", `there is no experiment ${id}`);
-  // It may have been submitted while the history was read.
-  const late = sources.dispatcher.experiment(id);
-  if (late) return { record: recordOfView(late), definition: late.definition, inMemory: true };
+  const known = await lookUp(sources, id);
+  if (!("stored" in known)) return known;
+  if (known.stored.archivedAtMs !== null) throw await archived(sources.history, known.stored);
   const definition = await sources.history.definition(id);
   if (!definition) throw new AiravataError("experiment_not_found", `the definition of experiment ${id} is gone`);
-  return { record: recordOfStored(sources, stored), definition, inMemory: false };
+  return { record: recordOfStored(sources, known.stored), definition, inMemory: false };
+}
+
+/**
+ * The experiment as lists show it, archived or not. Throws `experiment_not_found`, or `not_leading` when it is unfinished
+ * and this process does not lead.
+ */
+export async function findRecord(sources: Sources, id: ExperimentId): Promise<ExperimentRecord> {
+  const known = await lookUp(sources, id);
+  return "stored" in known ? recordOfStored(sources, known.stored) : known.record;
+}
+
+async function lookUp(
+  { dispatcher, history }: Sources,
+  id: ExperimentId,
+): Promise<FoundExperiment | { stored: StoredExperiment }> {
+  const found = (view: ExperimentView): FoundExperiment => {
+    return { record: recordOfView(view), definition: view.definition, inMemory: true };
+  };
+  const view = dispatcher.experiment(id);
+  if (view) return found(view);
+  const stored = await history.experiment(id);
+  if (!stored) throw new AiravataError("experiment_not_found", `there is no experiment ${id}`);
+  // It may have been submitted while the history was read.
+  const late = dispatcher.experiment(id);
+  return late ? found(late) : { stored };
+}
+
+async function archived(history: History, { experiment, archivedAtMs }: StoredExperiment): Promise<AiravataError> {
+  const file = (await history.summary(experiment))?.file;
+  const when = new Date(archivedAtMs ?? 0).toISOString();
+  const where = file ? `its tasks and attempts are in ${file.path}` : "its tasks and attempts were not kept";
+  return new AiravataError(
+    "experiment_archived",
+    `experiment ${experiment} was archived on ${when}: its summary is left, ${where}; to run it again, submit its file anew`,
+    { data: { archived_at: when, file: file?.path ?? null } },
+  );
 }
 
 /** Throws `not_leading` for an unfinished one. */
@@ -58,6 +91,7 @@ export function recordOfStored({ dispatcher }: Sources, stored: StoredExperiment
     running: 0,
     submittedAtMs,
     endedAtMs: end.atMs,
+    archivedAtMs: stored.archivedAtMs,
   };
 }
 
@@ -79,15 +113,54 @@ export interface DetailedExperiment {
   runTimes: StoredRunTime[];
 }
 
+/** What is left of an archived one. */
+export interface ArchivedExperiment {
+  record: ExperimentRecord;
+  summary: ExperimentSummary;
+  file: ArchiveFile | null;
+  specText: string | null;
+}
+
 /** Throws `experiment_not_found`, `not_leading`. */
 export async function detailExperiment(
   sources: Sources,
   id: ExperimentId,
   include?: "spec" | "run_times",
-): Promise<DetailedExperiment> {
-  const found = await findExperiment(sources, id);
-  const counts = await templateCounts(sources, found);
+): Promise<DetailedExperiment | ArchivedExperiment> {
   const specText = include === "spec" ? ((await sources.history.specText(id)) ?? null) : null;
-  const runTimes = include === "run_times" ? await sources.history.runTimes(id) : [];
-  return { found, counts, specText, runTimes };
+  return archivedOr(
+    sources,
+    id,
+    (archived) => ({ ...archived, specText }),
+    async () => {
+      const found = await findExperiment(sources, id);
+      const counts = await templateCounts(sources, found);
+      const runTimes = include === "run_times" ? await sources.history.runTimes(id) : [];
+      return { found, counts, specText, runTimes };
+    },
+  );
+}
+
+/**
+ * What its summary gives when it is archived, else what `live` finds; also when it is archived in the midst of that.
+ * Throws `experiment_not_found`, `not_leading`, and what `live` does.
+ */
+export async function archivedOr<A, L>(
+  sources: Sources,
+  id: ExperimentId,
+  ofSummary: (archived: Omit<ArchivedExperiment, "specText">) => A,
+  live: (record: ExperimentRecord) => Promise<L>,
+): Promise<A | L> {
+  const record = await findRecord(sources, id);
+  if (record.archivedAtMs === null) {
+    try {
+      return await live(record);
+    } catch (error) {
+      if (!(error instanceof AiravataError && error.code === "experiment_archived")) throw error;
+      return archivedOr(sources, id, ofSummary, live);
+    }
+  }
+  const stored = await sources.history.summary(id);
+  if (!stored) throw new Error(`experiment ${id} is archived and has no summary`);
+  return ofSummary({ record, summary: parseSummary(stored.summary), file: stored.file });
 }

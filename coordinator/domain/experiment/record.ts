@@ -18,6 +18,8 @@ export interface ExperimentRecord {
   running: number;
   submittedAtMs: number;
   endedAtMs: number | null;
+  /** From then on only its summary is left. */
+  archivedAtMs: number | null;
 }
 
 export function recordOfView(view: ExperimentView): ExperimentRecord {
@@ -31,5 +33,6 @@ export function recordOfView(view: ExperimentView): ExperimentRecord {
     running: view.running,
     submittedAtMs: view.submittedAtMs,
     endedAtMs: view.endedAtMs,
+    archivedAtMs: null,
   };
 }

@@ -5,7 +5,7 @@ import type { ExperimentId } from "../../../shared/model/ids.ts";
 import { type AgentSources, listAgents } from "../agent/agents.ts";
 import { type EventFilter, wantsExperiment } from "../event/event.ts";
 import type { SnapshotSource } from "../event/hub.ts";
-import { findExperiment, type Sources } from "./find.ts";
+import { findRecord, type Sources } from "./find.ts";
 import { listExperiments } from "./list.ts";
 import type { ExperimentRecord } from "./record.ts";
 
@@ -44,7 +44,7 @@ async function experimentsOf(
 
 async function recordIfAny(sources: Sources, id: ExperimentId): Promise<ExperimentRecord | undefined> {
   try {
-    return (await findExperiment(sources, id)).record;
+    return await findRecord(sources, id);
   } catch (error) {
     if (error instanceof AiravataError && error.code === "experiment_not_found") return undefined;
     throw error;

@@ -2,7 +2,7 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import { SPEC_BYTES_MAX } from "../../../shared/model/constants.ts";
 import { type ActorId, DEFAULT_PROJECT, type ProjectId } from "../../../shared/model/ids.ts";
-import { findExperiment, type Sources } from "./find.ts";
+import { findRecord, type Sources } from "./find.ts";
 import { parseSpec } from "./parse.ts";
 import type { ExperimentRecord } from "./record.ts";
 
@@ -35,7 +35,7 @@ export async function submitExperiment(
     specText,
     idempotency,
   });
-  return { record: (await findExperiment(sources, experiment)).record, replayed };
+  return { record: await findRecord(sources, experiment), replayed };
 }
 
 async function parse(submission: Submission) {

@@ -2,7 +2,7 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, type ExperimentId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 import type { StoredDecision } from "../../store/records.ts";
-import { findExperiment, type Sources } from "./find.ts";
+import { archivedOr, findRecord, type Sources } from "./find.ts";
 import type { Listed } from "./list.ts";
 
 export interface TimelineRecord {
@@ -20,7 +20,7 @@ export async function timeline(
   id: ExperimentId,
   query: { limit: number; cursor: string | undefined },
 ): Promise<Listed<TimelineRecord>> {
-  const { record } = await findExperiment(sources, id);
+  const record = await findRecord(sources, id);
   if (query.cursor !== undefined && !/^\d{1,15}$/.test(query.cursor)) {
     throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
   }
@@ -31,7 +31,13 @@ export async function timeline(
   }
   const after = Number(query.cursor ?? 0);
   // One more than fits tells whether there is another page.
-  const decisions = await sources.history.decisions(id, after, query.limit + 1 - items.length);
+  const wanted = query.limit + 1 - items.length;
+  const decisions = await archivedOr(
+    sources,
+    id,
+    ({ summary }) => summary.decisions.filter(({ seq }) => seq > after).slice(0, wanted),
+    () => sources.history.decisions(id, after, wanted),
+  );
   for (const decision of decisions) items.push(entryOf(decision));
   const more = items.length > query.limit;
   if (more) items.pop();

@@ -188,6 +188,10 @@ tasks:
     await call(id, routes[id].path);
   await call("metrics", "/metrics");
   await call("index", "/");
+  await until(async () => {
+    await call("retireExperiment", `${api}/experiments/2/retire`);
+    return given.get("retireExperiment")?.status === 200;
+  }, "experiment 2 to have ended");
   return given;
 }
 

@@ -92,6 +92,7 @@ test("experiments are listed newest first, page by page, and filtered", async (t
     submittedAtMs: 1_700_000_001_000,
     tasks: 15,
     end: { state: "FAILED", atMs: 1_700_000_002_000, seq: 2, completed: 12, failed: 2, canceled: 1 },
+    archivedAtMs: null,
   });
   assert.equal(await history.experiment(9 as ExperimentId), undefined);
 });
