@@ -9,6 +9,7 @@ import { bare } from "./cycle/bare.ts";
 import { graphile } from "./cycle/graphile.ts";
 import { pgboss } from "./cycle/pgboss.ts";
 import { airavataProcesses } from "./process/airavata.ts";
+import { spawnLoop } from "./process/spawn-loop.ts";
 import { xargsShell, xargsTrue } from "./process/xargs.ts";
 import { type Contender, cpuMsOfTree, type Round } from "./report/measure.ts";
 import type { Database } from "./system/database.ts";
@@ -23,6 +24,7 @@ const MAKERS = {
   array: (database: Database, tasks: number) => airavata(database, tasks, "array"),
   argv: (database: Database, tasks: number) => airavataProcesses(database, tasks, "argv"),
   shell: (database: Database, tasks: number) => airavataProcesses(database, tasks, "shell"),
+  spawnLoop: async (_: Database, tasks: number) => spawnLoop(tasks),
   xargsTrue: async (_: Database, tasks: number) => xargsTrue(tasks),
   xargsShell: async (_: Database, tasks: number) => xargsShell(tasks),
 } satisfies Record<string, (database: Database, tasks: number) => Promise<Contender>>;
