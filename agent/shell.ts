@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { signHello } from "../shared/identity/identity.ts";
 import { type Logger, visible } from "../shared/log/log.ts";
 import { HELLO_TIMEOUT_MS } from "../shared/model/constants.ts";
-import { attemptKeyText } from "../shared/model/ids.ts";
+import { type AttemptKey, attemptKeyText } from "../shared/model/ids.ts";
 import type { UnknownMessage } from "../shared/protocol/codec.ts";
 import type { ToAgent } from "../shared/protocol/messages.ts";
 import type { Clock } from "../shared/time/clock.ts";
@@ -110,6 +110,8 @@ export class Shell {
   feed(event: AgentEvent): void {
     if (this.#over) return;
     this.#queue.push(event);
+    // Also for what comes while a turn is fed: a preparation may be over at once.
+    if (event.type !== "turn") this.#turnLater();
     if (this.#feeding) return;
     this.#feeding = true;
     try {
@@ -119,7 +121,6 @@ export class Shell {
     } finally {
       this.#feeding = false;
     }
-    if (event.type !== "turn") this.#turnLater();
     this.#wakeLater();
   }
 
@@ -213,9 +214,7 @@ export class Shell {
         this.#runs.forget(effect.keys);
         break;
       case "publish":
-        void this.#runs.publish(attemptKeyText(effect.attempt), effect.attempt).catch((error) => {
-          this.#options.log.warn("an attempt could not be linked", { attempt: attemptKeyText(effect.attempt), error });
-        });
+        this.#publish(effect.attempt);
         break;
       case "remember":
         void this.#remember(effect.timeline);
@@ -229,6 +228,14 @@ export class Shell {
         void this.#leave({ reason: effect.reason, message: this.#advice(effect.reason, effect.message) });
         break;
     }
+  }
+
+  #publish(attempt: AttemptKey): void {
+    const key = attemptKeyText(attempt);
+    if (this.#runs.leftNothing(key)) return;
+    void this.#runs.publish(key, attempt).catch((error) => {
+      this.#options.log.warn("an attempt could not be linked", { attempt: key, error });
+    });
   }
 
   #connect(connection: number, delayMs: number): void {

@@ -4,6 +4,12 @@
  */
 import { userInfo } from "node:os";
 
+/** A variable of the environment and its text, `NAME=value`. */
+export interface Variable {
+  name: string;
+  text: string;
+}
+
 /** What login shells begin with. */
 const PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -11,10 +17,7 @@ const PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
  * The variables that every task starts with. `passEnv` names variables of `own`, the agent's environment, which are
  * passed on where they are set, also over the defaults.
  */
-export function baseEnvironment(
-  passEnv: readonly string[],
-  own: Record<string, string | undefined>,
-): Record<string, string> {
+export function baseEnvironment(passEnv: readonly string[], own: Record<string, string | undefined>): Variable[] {
   const user = accountOf(own);
   const base: Record<string, string> = {
     PATH: PATH_DEFAULT,
@@ -29,12 +32,12 @@ export function baseEnvironment(
     const value = own[name];
     if (value !== undefined) base[name] = value;
   }
-  return base;
+  return Object.entries(base).map(([name, value]) => ({ name, text: `${name}=${value}` }));
 }
 
 /** Gpus by the variable that CUDA reads; a task that asked for none sees none. */
-export function deviceVariables(devices: readonly number[], machineHasGpus: boolean): Record<string, string> {
-  return machineHasGpus ? { CUDA_VISIBLE_DEVICES: devices.join(",") } : {};
+export function deviceVariables(devices: readonly number[]): Variable[] {
+  return [{ name: "CUDA_VISIBLE_DEVICES", text: `CUDA_VISIBLE_DEVICES=${devices.join(",")}` }];
 }
 
 /** The account we run as; a numeric user of a container has no entry anywhere. */

@@ -13,7 +13,7 @@ import { renderTask } from "../../shared/spec/render.ts";
 import { attemptPath } from "../link/publish.ts";
 import type { AttemptEnd } from "../report/end.ts";
 import type { RunnableAttempt } from "./attempt.ts";
-import { deviceVariables } from "./environment.ts";
+import { deviceVariables, type Variable } from "./environment.ts";
 import { matchingFiles } from "./outputs.ts";
 import type { RunRequest } from "./supervisor/contract.ts";
 import type { Templates } from "./templates.ts";
@@ -26,64 +26,90 @@ const PARENTS_AT_ONCE = 8;
 export interface PreparedRun {
   directory: string;
   argv: string[];
-  env: Record<string, string>;
+  /** `NAME=value` each. */
+  env: string[];
   wallMs: number;
 }
 
 export interface PrepareOptions {
   outputDir: string;
   templates: Templates;
-  /** Variables that every task starts with. */
-  base: Record<string, string>;
+  /** Variables that every task starts with, unless it has others of those names. */
+  base: readonly Variable[];
   wall: () => number;
 }
 
-/** Makes everything ready, or says why the attempt cannot be run. Never rejects. */
-export async function prepareRun(lease: RunnableAttempt, options: PrepareOptions): Promise<PreparedRun | AttemptEnd> {
+/**
+ * Makes everything ready, or says why the attempt cannot be run. At once when nothing has to be read or written for it,
+ * as it is for all tasks but the first of most templates. Neither throws nor rejects.
+ */
+export function prepareRun(
+  lease: RunnableAttempt,
+  options: PrepareOptions,
+): PreparedRun | AttemptEnd | Promise<PreparedRun | AttemptEnd> {
   const { leased } = lease;
   if (leased === undefined) return failure(lease, Blame.AGENT, "its template is not known here", options.wall);
+  const scriptPath = options.templates.saved(lease.experiment, leased);
+  if (scriptPath === undefined || leased.definition.references.length > 0) return prepareLater(lease, leased, options);
+  try {
+    return rendered(lease, leased, scriptPath, new Map(), options);
+  } catch (error) {
+    return failureOf(lease, error, options.wall);
+  }
+}
+
+async function prepareLater(
+  lease: RunnableAttempt,
+  leased: LeasedTemplate,
+  options: PrepareOptions,
+): Promise<PreparedRun | AttemptEnd> {
+  try {
+    const scriptPath = await options.templates.save(lease.experiment, leased);
+    const outputs = await parentOutputs(lease, leased, options.outputDir);
+    return rendered(lease, leased, scriptPath, outputs, options);
+  } catch (error) {
+    return failureOf(lease, error, options.wall);
+  }
+}
+
+function rendered(
+  lease: RunnableAttempt,
+  leased: LeasedTemplate,
+  scriptPath: string,
+  outputs: ReadonlyMap<string, string[]>,
+  options: PrepareOptions,
+): PreparedRun {
   const { definition } = leased;
   const { experiment, index, attempt } = lease;
-  try {
-    const scriptPath = await options.templates.save(experiment, leased);
-    const outputs = await parentOutputs(lease, leased, options.outputDir);
-    const directory = join(options.outputDir, attemptPath({ experiment, template: definition.name, index, attempt }));
-    const task = renderTask({
-      experiment,
-      template: definition,
-      index,
-      attempt,
-      parameters: leased.parameters,
-      ...(lease.values !== undefined && { inputs: lease.values }),
-      outputDirectory: directory,
-      scriptPath,
-      outputPaths: (template, output) => outputs.get(`${template}.${output}`) ?? [],
-    });
-    return {
-      directory,
-      argv: task.argv,
-      env: { ...options.base, ...task.env },
-      wallMs: Math.ceil(definition.requires.wallSeconds * 1_000),
-    };
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof AiravataError) return failure(lease, Blame.SPAWN, error.message, options.wall);
-    const blame = code === "ENOSPC" || code === "EDQUOT" || code === "EROFS" ? Blame.DISK : Blame.AGENT;
-    return failure(lease, blame, `it could not be prepared: ${errorLine(error)}`, options.wall);
-  }
+  const path = attemptPath({ experiment, template: definition.name, index, attempt });
+  const directory = `${options.outputDir}/${path}`;
+  const task = renderTask({
+    experiment,
+    template: definition,
+    index,
+    attempt,
+    parameters: leased.parameters,
+    ...(lease.values !== undefined && { inputs: lease.values }),
+    outputDirectory: directory,
+    scriptPath,
+    outputPaths: (template, output) => outputs.get(`${template}.${output}`) ?? [],
+  });
+  const env: string[] = [];
+  for (const { name, text } of options.base) if (!Object.hasOwn(task.env, name)) env.push(text);
+  for (const name in task.env) env.push(`${name}=${task.env[name]}`);
+  return { directory, argv: task.argv, env, wallMs: Math.ceil(definition.requires.wallSeconds * 1_000) };
 }
 
 /** What the runner is asked; the gpus are known only now. */
 export function runRequest(key: string, run: PreparedRun, lease: RunnableAttempt, machineHasGpus: boolean): RunRequest {
-  const env = { ...run.env, ...deviceVariables(lease.devices, machineHasGpus) };
   return {
     key,
     argv: run.argv,
-    env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    env: machineHasGpus ? withDevices(run.env, lease.devices) : run.env,
     cwd: run.directory,
     makeFolder: true,
-    stdoutPath: join(run.directory, STREAM_FILES.stdout),
-    stderrPath: join(run.directory, STREAM_FILES.stderr),
+    stdoutPath: `${run.directory}/${STREAM_FILES.stdout}`,
+    stderrPath: `${run.directory}/${STREAM_FILES.stderr}`,
     outputLimitBytes: OUTPUT_KEPT_BYTES,
     // Whatever is written goes to the files at once: the runner makes them for a fraction of what it costs us, and they
     // are there however we die.
@@ -91,6 +117,15 @@ export function runRequest(key: string, run: PreparedRun, lease: RunnableAttempt
     wallMs: run.wallMs,
     graceMs: KILL_GRACE_MS,
   };
+}
+
+/** Whatever the task says: it sees the gpus that it was given. */
+function withDevices(env: readonly string[], devices: readonly number[]): string[] {
+  const own = deviceVariables(devices);
+  return [
+    ...env.filter((text) => !own.some(({ name }) => text.startsWith(`${name}=`))),
+    ...own.map(({ text }) => text),
+  ];
 }
 
 /** Absolute paths of every referenced output, by `ordinal.NAME`. */
@@ -141,6 +176,13 @@ async function pathsBelow(folders: string[], pattern: string): Promise<string[]>
     }
   }
   return found;
+}
+
+function failureOf(lease: RunnableAttempt, error: unknown, wall: () => number): AttemptEnd {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof AiravataError) return failure(lease, Blame.SPAWN, error.message, wall);
+  const blame = code === "ENOSPC" || code === "EDQUOT" || code === "EROFS" ? Blame.DISK : Blame.AGENT;
+  return failure(lease, blame, `it could not be prepared: ${errorLine(error)}`, wall);
 }
 
 function failure(lease: RunnableAttempt, blame: Blame, detail: string, wall: () => number): AttemptEnd {

@@ -13,6 +13,7 @@ import { attemptPath, type PublishedAttempt, publish } from "../link/publish.ts"
 import type { AttemptEnd } from "../report/end.ts";
 import type { RunnableAttempt } from "./attempt.ts";
 import { collect, isPlain } from "./collect.ts";
+import type { Variable } from "./environment.ts";
 import { MemoryEvents } from "./memory-events.ts";
 import { attemptEnd, needsEvidence } from "./outcome.ts";
 import { type PreparedRun, prepareRun, runRequest } from "./prepare.ts";
@@ -27,7 +28,9 @@ export interface RunPort {
   prepareFailed(end: AttemptEnd): void;
   started(key: string, startedAtMs: number): void;
   recalled(key: string): void;
+  /** Its end follows, once it was looked at what it left. */
   exited(key: string): void;
+  /** Implies `exited`. */
   ended(end: AttemptEnd): void;
   /** Runners cannot be reached; null: they can again. */
   unavailable(reason: string | null): void;
@@ -39,7 +42,7 @@ export interface RunsOptions {
   runnerPath: string;
   lanes: number;
   machineHasGpus: boolean;
-  base: Record<string, string>;
+  base: readonly Variable[];
   wall: () => number;
   port: RunPort;
 }
@@ -116,7 +119,7 @@ export class Runs {
     const { outputDir, base, wall, port } = this.#options;
     const attempt = newAttempt(lease.key, lease.leased?.definition.outputs ?? []);
     this.#attempts.set(lease.key, attempt);
-    void prepareRun(lease, { templates, outputDir, base, wall }).then((result) => {
+    const tell = (result: PreparedRun | AttemptEnd): void => {
       if ("outcome" in result) {
         port.prepareFailed(result);
         return;
@@ -124,7 +127,10 @@ export class Runs {
       attempt.prepared = result;
       attempt.directory = result.directory;
       port.prepared(lease.key);
-    });
+    };
+    const result = prepareRun(lease, { templates, outputDir, base, wall });
+    if (result instanceof Promise) void result.then(tell);
+    else tell(result);
   }
 
   /** Undoes a preparation, which is in memory only. */
@@ -171,10 +177,14 @@ export class Runs {
     }
   }
 
+  /** True: it is known to have left nothing that could be linked. */
+  leftNothing(key: string): boolean {
+    return this.#attempts.get(key)?.left === false;
+  }
+
   /** Makes the readable link if the attempt left anything. */
   async publish(key: string, { experiment, template, index, attempt }: AttemptKey): Promise<void> {
     const known = this.#attempts.get(key);
-    if (known?.left === false) return;
     const leased = await this.templates.find(experiment, template);
     if (leased === undefined) return;
     const published = { experiment, template: leased.definition.name, index, attempt };
@@ -270,10 +280,12 @@ export class Runs {
     attempt.left = !event.folderEmpty;
     const task = event.stage === "folder" ? parseAttemptKey(key) : undefined;
     if (task !== undefined) this.templates.lost(task.experiment, task.template);
-    port.exited(key);
     if (isPlain(event, attempt.outputs)) {
       port.ended(attemptEnd(key, event, { oomKilled: false, freeBytes: undefined }));
-    } else attempt.collecting = this.#collect(key, attempt, event);
+      return;
+    }
+    port.exited(key);
+    attempt.collecting = this.#collect(key, attempt, event);
   }
 
   async #collect(key: string, attempt: Attempt, event: EndedEvent): Promise<void> {

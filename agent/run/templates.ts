@@ -12,6 +12,12 @@ import { ATTEMPTS } from "../link/publish.ts";
 
 /** Kept in memory: at 2 to 70 KB each, 20 MB in all when they are large. */
 const CACHED_MAX = 256;
+interface Saving {
+  script: Promise<string>;
+  /** As soon as it is there. */
+  saved: string | undefined;
+}
+
 /** Names become parts of paths: nothing that leads anywhere else. */
 const SAFE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
@@ -19,7 +25,7 @@ export class Templates {
   readonly #outputDir: string;
   /** Newest last. */
   readonly #cached = new Map<string, LeasedTemplate>();
-  readonly #saving = new Map<string, Promise<string>>();
+  readonly #saving = new Map<string, Saving>();
 
   constructor(outputDir: string) {
     this.#outputDir = outputDir;
@@ -46,15 +52,25 @@ export class Templates {
    */
   save(experiment: number, leased: LeasedTemplate): Promise<string> {
     const key = `${experiment}.${leased.definition.ordinal}`;
-    let saving = this.#saving.get(key);
-    if (saving === undefined) {
-      saving = this.#save(experiment, leased);
-      this.#saving.set(key, saving);
+    const known = this.#saving.get(key);
+    if (known !== undefined) return known.script;
+    const script = this.#save(experiment, leased);
+    const saving: Saving = { script, saved: undefined };
+    this.#saving.set(key, saving);
+    script.then(
+      (path) => {
+        saving.saved = path;
+      },
       // The next attempt tries again: a full disk may have been emptied.
-      saving.catch(() => this.#saving.delete(key));
-      if (this.#saving.size > CACHED_MAX) this.#saving.delete(this.#saving.keys().next().value as string);
-    }
-    return saving;
+      () => this.#saving.delete(key),
+    );
+    if (this.#saving.size > CACHED_MAX) this.#saving.delete(this.#saving.keys().next().value as string);
+    return script;
+  }
+
+  /** Path of the script of one that was saved and not lost since. */
+  saved(experiment: number, { definition }: LeasedTemplate): string | undefined {
+    return this.#saving.get(`${experiment}.${definition.ordinal}`)?.saved;
   }
 
   /** Its directory is gone, somebody removed it: the next attempt makes it again. */

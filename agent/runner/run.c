@@ -106,7 +106,7 @@ static void exec_found(const struct run *run) {
     _exit(127);                   \
   }
 
-__attribute__((noinline, noreturn)) static void child(const struct run *run, int null_fd, int out_fd, int err_fd,
+__attribute__((noinline, noreturn)) static void child(const struct run *run, int folder, int null_fd, int out_fd, int err_fd,
                                                        volatile int32_t *page_pid) {
   pid_t self = setsid();
   TRY(STAGE_SETSID, self);
@@ -118,7 +118,7 @@ __attribute__((noinline, noreturn)) static void child(const struct run *run, int
     TRY(STAGE_CGROUP, write(fd, "0", 1));
     close(fd);
   }
-  TRY(STAGE_CHDIR, chdir(run->cwd));
+  TRY(STAGE_CHDIR, folder >= 0 ? fchdir(folder) : chdir(run->cwd));
   TRY(STAGE_STDIO, dup2(null_fd, 0));
   TRY(STAGE_STDIO, dup2(out_fd, 1));
   TRY(STAGE_STDIO, dup2(err_fd, 2));
@@ -138,11 +138,11 @@ __attribute__((noinline, noreturn)) static void child(const struct run *run, int
   _exit(127);
 }
 
-struct spawned run_spawn(const struct run *run, int null_fd, int out_fd, int err_fd, volatile int32_t *page_pid) {
+struct spawned run_spawn(const struct run *run, int folder, int null_fd, int out_fd, int err_fd, volatile int32_t *page_pid) {
   if (run->cwd[0] != '/') return (struct spawned){0, STAGE_CHDIR, EINVAL};
   failed.stage = failed.err = 0;
   pid_t pid = vfork();
-  if (pid == 0) child(run, null_fd, out_fd, err_fd, page_pid);
+  if (pid == 0) child(run, folder, null_fd, out_fd, err_fd, page_pid);
   if (pid < 0) return (struct spawned){0, STAGE_FORK, errno};
   if (!failed.stage) return (struct spawned){pid, STAGE_NONE, 0};
   int status;

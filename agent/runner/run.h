@@ -27,7 +27,7 @@ struct spawned {
   enum stage stage;
   int err;
 };
-/* Writes the pid into `page_pid` before the program can run, so that it is on record even if we die this instant. */
-struct spawned run_spawn(const struct run *run, int null_fd, int out_fd, int err_fd, volatile int32_t *page_pid);
+/* It starts in `folder`, or where that is -1 in run->cwd. Writes the pid into `page_pid` before the program can run, so that it is on record even if we die this instant. */
+struct spawned run_spawn(const struct run *run, int folder, int null_fd, int out_fd, int err_fd, volatile int32_t *page_pid);
 
 #endif

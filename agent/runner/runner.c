@@ -29,7 +29,7 @@
 /* Records wait here for a slow agent; beyond it they are read from the file again when there is room. */
 #define REPORT_AHEAD_BYTES (1u << 20)
 /* Ends of short tasks are told together while the agent has given enough in advance; this is the longest it may wait. */
-#define TELL_DELAY_NS (2 * 1000000ull)
+#define TELL_DELAY_NS (5 * 1000000ull)
 /* Read from one pipe before others get their turn. */
 #define OUTPUT_ROUND_BYTES (1u << 20)
 

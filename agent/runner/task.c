@@ -13,7 +13,7 @@
 #include "tree.h"
 
 #define MS 1000000ull
-/* A task that ends sooner is told by one message instead of two; nobody watches so closely. */
+/* A task that ends sooner is told by its end alone; nobody watches so closely. */
 #define STARTED_DELAY_NS (5 * MS)
 /* What SIGKILL does not end in this time hangs in the kernel or is not ours to kill: the lane goes on without it. */
 #define GIVE_UP_NS (10000 * MS)
@@ -98,15 +98,20 @@ static void put_ended(struct task *t, struct results *results, struct news *news
   put(news, &r, sizeof r, t->run->key, t->out.head, t->err_out.head, &storage);
 }
 
+static void close_folder(struct task *t) {
+  if (t->folder >= 0) close(t->folder);
+  t->folder = -1;
+}
+
 /* Everything about the task is known: its record, and nothing of it is kept. */
 static void finish(struct task *t, struct results *results, struct news *news) {
-  /* The second one may use the folder of the first. */
   output_finish(&t->err_out);
   output_finish(&t->out);
   if (!t->cause && (t->out.err || t->err_out.err)) task_disk(t, STAGE_OUTPUT, t->out.err ? t->out.err : t->err_out.err);
-  if (t->started_due) task_put_started(t, results, news);
+  t->started_due = 0;
   /* What could not be ended may still write there. */
-  if (t->run->head.flags & RUN_MAKE_FOLDER && !t->left_behind) t->folder_empty = folder_keep(t->run->cwd);
+  if (t->run->head.flags & RUN_MAKE_FOLDER && !t->left_behind) t->folder_empty = folder_keep(t->run->cwd, t->folder);
+  close_folder(t);
   put_ended(t, results, news);
   run_free(t->run);
   t->run = NULL;
@@ -119,20 +124,21 @@ void task_disk(struct task *t, enum stage stage, int err) {
   t->err = err;
 }
 
-static bool same_folder(const char *a, const char *b) {
-  const char *slash = strrchr(a, '/');
-  size_t n = slash ? (size_t)(slash - a) + 1 : 0;
-  return n && !strncmp(a, b, n) && !strchr(b + n, '/');
+/* Is that file directly in that folder? */
+static bool is_in(const char *path, const char *folder) {
+  size_t n = strlen(folder);
+  return !strncmp(path, folder, n) && path[n] == '/' && !strchr(path + n + 1, '/');
 }
 
 static enum stage open_outputs(struct task *t) {
   const struct run *run = t->run;
   t->out.read_end = t->out.write_end = t->out.folder = t->out.file = -1;
   t->err_out.read_end = t->err_out.write_end = t->err_out.folder = t->err_out.file = -1;
-  if (run->head.flags & RUN_MAKE_FOLDER && folder_make(run->cwd) < 0) return STAGE_FOLDER;
-  enum stage failed = output_open(&t->out, run->out_path, run->head.output_limit, run->head.inline_limit, -1);
+  if (run->head.flags & RUN_MAKE_FOLDER && (t->folder = folder_make(run->cwd)) < 0) return STAGE_FOLDER;
+  int shared = t->folder >= 0 && is_in(run->out_path, run->cwd) ? t->folder : -1;
+  enum stage failed = output_open(&t->out, run->out_path, run->head.output_limit, run->head.inline_limit, shared);
   if (failed) return failed;
-  int shared = same_folder(run->out_path, run->err_path) ? t->out.folder : -1;
+  shared = t->folder >= 0 && is_in(run->err_path, run->cwd) ? t->folder : -1;
   return output_open(&t->err_out, run->err_path, run->head.output_limit, run->head.inline_limit, shared);
 }
 
@@ -142,6 +148,7 @@ void task_start(struct task *t, struct run *run, struct results *results, int nu
   t->run = run;
   t->pid = 0;
   t->main_ended = t->folder_empty = false;
+  t->folder = -1;
   t->status = 0;
   t->cause = 0;
   t->stage = STAGE_NONE;
@@ -171,7 +178,7 @@ void task_start(struct task *t, struct run *run, struct results *results, int nu
   else if (!results_reserve(results))
     s = (struct spawned){0, STAGE_RECORD, errno};
   else
-    s = run_spawn(run, null_fd, t->out.write_end, t->err_out.write_end, &page->task_pid);
+    s = run_spawn(run, t->folder, null_fd, t->out.write_end, t->err_out.write_end, &page->task_pid);
   if (!s.pid) {
     output_close(&t->out);
     output_close(&t->err_out);
@@ -181,7 +188,8 @@ void task_start(struct task *t, struct run *run, struct results *results, int nu
     t->err = s.err;
     t->ended_wall_ns = wall_ns();
     t->ended_ns = monotonic_ns();
-    if (run->head.flags & RUN_MAKE_FOLDER && s.stage != STAGE_FOLDER) t->folder_empty = folder_keep(run->cwd);
+    if (run->head.flags & RUN_MAKE_FOLDER && s.stage != STAGE_FOLDER) t->folder_empty = folder_keep(run->cwd, t->folder);
+    close_folder(t);
     put_ended(t, results, news);
     run_free(run);
     t->run = NULL;

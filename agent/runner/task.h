@@ -23,6 +23,7 @@ struct task {
   pid_t pid;
   bool main_ended;
   bool folder_empty;
+  int folder; /* the one that was made for it, -1: none */
   int status;
   enum cause cause; /* 0 until somebody but the task itself decided its end */
   enum stage stage;

@@ -72,18 +72,17 @@ function check(request: RunRequest, limits: readonly RunLimit[]): void {
 
 /** All strings with a NUL after each: one JavaScript string where all of them are, which is encoded in one go. */
 function encodeStrings(request: RunRequest, paths: string): string | Buffer {
-  let text = paths;
-  let zeros = 4;
-  for (const list of [request.argv, request.env])
-    for (const item of list) {
-      if (typeof item !== "string") return encodePieces(request, paths);
-      text += item;
-      text += "\0";
-      zeros++;
-    }
+  const { argv, env } = request;
+  if (!argv.every(isText) || !env.every(isText)) return encodePieces(request, paths);
+  const zeros = 4 + argv.length + env.length;
+  const text = `${paths}${argv.join("\0")}\0${env.length > 0 ? `${env.join("\0")}\0` : ""}`;
   if (countZeros(text) !== zeros) throw invalid(request, "one of its strings holds a NUL");
   if (!text.isWellFormed()) throw invalid(request, "one of its strings holds half a surrogate pair");
   return text;
+}
+
+function isText(item: string | Uint8Array): item is string {
+  return typeof item === "string";
 }
 
 function countZeros(text: string): number {

@@ -1,6 +1,6 @@
 /** Folders that the runner makes: one per task, empty ones handed on, and nothing of another attempt ever moved. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { test } from "node:test";
 import type { EndedEvent } from "../../../agent/run/supervisor/contract.ts";
@@ -66,6 +66,42 @@ test("an empty folder is not put over an index that another attempt is in", asyn
   await run(it, "1/2", "echo second > file");
   assert.equal(readFileSync(it.file("tasks/1/1/file"), "utf8"), "first\n");
   assert.equal(readFileSync(it.file("tasks/1/2/file"), "utf8"), "second\n");
+});
+
+test("another attempt that came into the index of a kept folder meanwhile is not moved along", async (t) => {
+  const it = await opened(t);
+  assert.equal((await run(it, "0/1", "true")).folderEmpty, true);
+  // As another lane does for the next attempt of the same task.
+  mkdirSync(it.file("tasks/0/2"));
+  await run(it, "1/1", "true");
+  assert.deepEqual(readdirSync(it.file("tasks/0")), ["2"]);
+});
+
+test("a folder that was handed on for long is still looked at: by its time of change, and then closely", async (t) => {
+  const it = await opened(t);
+  await run(it, "0/1", "true");
+  for (let index = 1; index < 40; index++) await run(it, `${index}/1`, "true");
+  assert.deepEqual(readdirSync(it.file("tasks")), ["39"]);
+  assert.equal((await run(it, "40/1", "touch a && rm a")).folderEmpty, true);
+  assert.equal((await run(it, "41/1", "echo x > a")).folderEmpty, false);
+  assert.deepEqual(readdirSync(it.file("tasks/41/1")), ["a"]);
+  assert.equal((await run(it, "42/1", "mkdir ../2")).folderEmpty, true);
+  await run(it, "43/1", "true");
+  assert.deepEqual(readdirSync(it.file("tasks/42")), ["2"]);
+});
+
+test("what the folders are in may be removed and made anew, and may change", async (t) => {
+  const it = await opened(t);
+  await run(it, "0/1", "true");
+  rmSync(it.file("tasks"), { recursive: true });
+  mkdirSync(it.file("tasks"));
+  await run(it, "1/1", "pwd");
+  assert.equal(readFileSync(it.file("tasks/1/1/.stdout"), "utf8"), `${it.file("tasks/1/1")}\n`);
+  await run(it, "2/1", "true");
+  mkdirSync(it.file("tasks/other"));
+  await run(it, "other/5/3", "pwd");
+  assert.equal(readFileSync(it.file("tasks/other/5/3/.stdout"), "utf8"), `${it.file("tasks/other/5/3")}\n`);
+  assert.deepEqual(readdirSync(it.file("tasks")).sort(), ["1", "other"]);
 });
 
 test("a folder whose rights a task changed, or that holds hidden files or folders, is not handed on", async (t) => {

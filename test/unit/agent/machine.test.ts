@@ -5,8 +5,9 @@ import { constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { tailText } from "../../../agent/run/collect.ts";
-import { baseEnvironment, deviceVariables } from "../../../agent/run/environment.ts";
+import { baseEnvironment } from "../../../agent/run/environment.ts";
 import { attemptEnd } from "../../../agent/run/outcome.ts";
+import { type PreparedRun, prepareRun, runRequest } from "../../../agent/run/prepare.ts";
 import { findResources } from "../../../agent/run/resources.ts";
 import type { EndedEvent } from "../../../agent/run/supervisor/contract.ts";
 import { proxyFor } from "../../../agent/session/proxy.ts";
@@ -83,7 +84,8 @@ test("what is stated wins; a custom amount must be a number", async () => {
 test("environments are built from nothing; only named variables get through", () => {
   const own = { PATH: "/agent", AIRAVATA_ENROLMENT_TOKEN: "secret", MODULEPATH: "/modules", HOME: "/agent-home" };
   const base = baseEnvironment(["MODULEPATH", "NOT_SET"], own);
-  assert.deepEqual(Object.keys(base).sort(), [
+  const textOf = (list: typeof base, name: string) => list.find((variable) => variable.name === name)?.text;
+  assert.deepEqual(base.map(({ name }) => name).sort(), [
     "HOME",
     "LANG",
     "LOGNAME",
@@ -93,11 +95,25 @@ test("environments are built from nothing; only named variables get through", ()
     "TMPDIR",
     "USER",
   ]);
-  assert.notEqual(base.PATH, "/agent");
-  assert.equal(baseEnvironment(["PATH"], own).PATH, "/agent");
-  assert.deepEqual(deviceVariables([1, 3], true), { CUDA_VISIBLE_DEVICES: "1,3" });
-  assert.deepEqual(deviceVariables([], true), { CUDA_VISIBLE_DEVICES: "" });
-  assert.deepEqual(deviceVariables([], false), {});
+  assert.notEqual(textOf(base, "PATH"), "PATH=/agent");
+  assert.equal(textOf(base, "MODULEPATH"), "MODULEPATH=/modules");
+  assert.equal(textOf(baseEnvironment(["PATH"], own), "PATH"), "PATH=/agent");
+});
+
+test("a task's own variables come over the base, and its gpus over both", () => {
+  const base = baseEnvironment([], { HOME: "/agent-home" });
+  const environment = { HOME: ["/task"], CUDA_VISIBLE_DEVICES: ["7"] };
+  const definition = { ordinal: 0, name: "t", inputs: [], references: [], environment, requires: { wallSeconds: 1 } };
+  const leased = { definition: { ...definition, command: { kind: "argv", argv: [["x"]] } }, parameters: {} };
+  const lease = { key: "1.0.0.1", experiment: 1, index: 0, attempt: 1, leased, devices: [1, 3] };
+  const templates = { saved: () => "" };
+  const prepared = prepareRun(lease as never, { outputDir: "/o", templates: templates as never, base, wall: Date.now });
+  const variables = (machineHasGpus: boolean): string[] => {
+    const { env } = runRequest("1.0.0.1", prepared as PreparedRun, lease as never, machineHasGpus);
+    return (env as string[]).filter((text) => /^(HOME|CUDA_VISIBLE_DEVICES)=/.test(text)).sort();
+  };
+  assert.deepEqual(variables(true), ["CUDA_VISIBLE_DEVICES=1,3", "HOME=/task"]);
+  assert.deepEqual(variables(false), ["CUDA_VISIBLE_DEVICES=7", "HOME=/task"]);
 });
 
 const proxies: [string, Record<string, string>, string | undefined][] = [
