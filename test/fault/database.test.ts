@@ -20,7 +20,7 @@ import { needs } from "../support/services.ts";
 const LANES = 4;
 const REQUIRES = { cpu: 1, ram_gb: 0.01, disk_gb: 0, time: "10m" };
 const QUERY_MS = 10_000;
-const ROUNDS = 3;
+const ROUNDS = 2;
 /** What a submit may be answered with while nobody can say whether it happened. */
 const MAY_HAVE_HAPPENED = /^(not_leading|server_unreachable|database_unavailable)$/;
 const NO_CONNECTION = /has no free connection: others have taken all that max_connections allows/;

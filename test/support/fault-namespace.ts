@@ -3,6 +3,7 @@
  * sent over a broken direction is lost without a word, as behind a dead switch; TCP goes on when it is mended in time.
  */
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { FaultProcess } from "./fault-process.ts";
 
 /** Nobody has it: frames to it are dropped by whoever gets them. */
@@ -28,6 +29,7 @@ export class FaultNamespace {
 
   /** Needs root. */
   static make(): FaultNamespace {
+    sweep();
     const namespace = new FaultNamespace();
     ip("netns", "add", NAME);
     ip("link", "add", `${NAME}h`, "type", "veth", "peer", "name", `${NAME}n`, "netns", NAME);
@@ -66,8 +68,16 @@ export class FaultNamespace {
   }
 }
 
-function ip(...words: string[]): void {
-  execFileSync("ip", words, { stdio: ["ignore", "ignore", "pipe"] });
+/** Removes what tests left that were killed. */
+function sweep(): void {
+  for (const name of ip("netns", "list").split(/[\s()]+/)) {
+    const owner = /^av(\d+)$/.exec(name)?.[1];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`)) ipQuietly("netns", "del", name);
+  }
+}
+
+function ip(...words: string[]): string {
+  return execFileSync("ip", words, { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
 }
 
 function ipQuietly(...words: string[]): void {
