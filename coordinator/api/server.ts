@@ -7,8 +7,10 @@ import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
-import { CONNECTIONS_MAX } from "../../shared/model/constants.ts";
+
+import { CONNECTIONS_MAX, LISTEN_BACKLOG } from "../../shared/model/constants.ts";
 import { type AgentSources, measuredAgents } from "../domain/agent/agents.ts";
+
 import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
 import type { EventHub } from "../domain/event/hub.ts";
@@ -152,7 +154,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   return {
     async listen({ host, port }) {
       try {
-        await server.listen({ host, port });
+        await server.listen({ host, port, backlog: LISTEN_BACKLOG });
       } catch (cause) {
         throw addressRefusal(host, port, cause);
       }

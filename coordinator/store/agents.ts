@@ -3,6 +3,7 @@
 import type { ConnectionPool } from "../../db/pool.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { AgentId } from "../../shared/model/ids.ts";
+import { AgentIdentities, type AgentIdentity } from "./identities.ts";
 
 export interface StoredAgent {
   agent: AgentId;
@@ -23,7 +24,7 @@ export interface EnrolRequest {
 
 export interface AgentStore {
   /** One that was not revoked. */
-  identity(agent: AgentId): Promise<{ name: string; publicKey: Buffer } | undefined>;
+  identity(agent: AgentId): Promise<AgentIdentity | undefined>;
   /** Also a revoked one: the history names it. */
   find(agent: AgentId): Promise<StoredAgent | undefined>;
   /** Those not revoked, by number, beginning after `after`. */
@@ -55,14 +56,11 @@ interface AgentRow {
 const COLUMNS = "agent, name, public_key, compute_resource, enrolled_at, revoked_at";
 
 export function createAgentStore(pool: ConnectionPool): AgentStore {
+  const identities = new AgentIdentities(pool);
   const changed = async (text: string, values: unknown[]): Promise<boolean> =>
     (await pool.rows(text, values)).length === 1;
   return {
-    identity: async (agent) => {
-      const text = `select ${COLUMNS} from agent where agent = $1 and revoked_at is null`;
-      const [row] = await pool.rows<AgentRow>(text, [agent]);
-      return row && { name: row.name, publicKey: row.public_key };
-    },
+    identity: (agent) => identities.find(agent),
     find: async (agent) => {
       const [row] = await pool.rows<AgentRow>(`select ${COLUMNS} from agent where agent = $1`, [agent]);
       return row && agentOf(row);

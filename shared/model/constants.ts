@@ -143,8 +143,13 @@ export const SMALL_BODY_BYTES_MAX = 64 * KIB;
 export const IDEMPOTENCY_KEY_BYTES_MAX = 255;
 /** From the opening of an agent's socket to its proven hello. */
 export const HELLO_TIMEOUT_MS = 5_000;
-/** Agent sockets that have not proven who they are: with 5 s each this admits 200 new agents a second. */
-export const UNPROVEN_SOCKETS_MAX = 1_000;
+/**
+ * Agent sockets that have not proven who they are: a whole fleet comes back within a second of a coordinator's start. At
+ * less than 10 kB each these are 100 MB at worst, for at most 5 s.
+ */
+export const UNPROVEN_SOCKETS_MAX = 10_000;
+/** Connections that wait to be accepted: a fleet's tries within half a second; the kernel has its own bound, usually 4,096. */
+export const LISTEN_BACKLOG = 4_096;
 /** Unsent bytes at which reading from an agent pauses, and at which it is cut off (it reconnects): 4 and 64 frames. */
 export const AGENT_UNSENT_PAUSE_BYTES = 4 * MIB;
 export const AGENT_UNSENT_BYTES_MAX = 64 * MIB;

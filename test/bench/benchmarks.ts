@@ -1,6 +1,9 @@
 /** Every benchmark by the name that `--only` takes, in the order in which they run. */
+
 import { agentBenchmark } from "./agent/rest.ts";
+import { agents } from "./agents/agents.ts";
 import type { Benchmark } from "./benchmark.ts";
+import { latency } from "./latency/latency.ts";
 import { rateBenchmark } from "./rate.ts";
 import { atLeast } from "./report/goal.ts";
 import { ratio } from "./report/measure.ts";
@@ -46,5 +49,7 @@ export const BENCHMARKS: Record<string, Benchmark> = {
     ],
     goals: (figures) => [atLeast("shell line", ratio(figures, "airavata, shell", "xargs -P2 sh -c"), 1.5, "× xargs")],
   }),
+  latency,
+  agents,
   agent: agentBenchmark,
 };

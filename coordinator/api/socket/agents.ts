@@ -3,6 +3,7 @@
  * A broken, hostile or flooding peer loses its connection and nothing else: no frame reaches the dispatcher unproven or
  * undecoded, and nothing that an agent sends may throw past this file.
  */
+import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { ErrorCode } from "../../../shared/error/catalogue.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
@@ -21,12 +22,14 @@ import type { AgentFigures } from "../../domain/agent/figures.ts";
 import type { AgentFiles, FileRead } from "../../domain/agent/files.ts";
 import type { AgentSession, AgentSessions } from "../../domain/agent/session.ts";
 import { closeSocket } from "./close.ts";
+import { writeFrame } from "./frame.ts";
 import { AgentRequests } from "./requests.ts";
 
 export interface AgentSockets {
   /** Throws `too_many_connections` or `not_leading` before the upgrade is answered. */
   admit(): void;
-  accept(socket: WebSocket): void;
+  /** `stream` is what the socket was opened on. */
+  accept(socket: WebSocket, stream: Duplex): void;
   files: AgentFiles;
   /** Proven sessions, for figures. */
   sessions(): number;
@@ -73,8 +76,8 @@ export function createAgentSockets(options: {
       }
       sessions.challenge();
     },
-    accept(socket) {
-      open.add(new AgentSocket(socket, room));
+    accept(socket, stream) {
+      open.add(new AgentSocket(socket, stream, room));
     },
     files: filesOf(proven),
     sessions: () => proven.size,
@@ -129,6 +132,7 @@ class AgentSocket {
   private readonly number = ++accepted;
   readonly requests: AgentRequests;
   private readonly socket: WebSocket;
+  private readonly stream: Duplex;
   private readonly room: Room;
   private readonly challenge: Extract<ToAgent, { type: "challenge" }>;
   private readonly helloTimer: NodeJS.Timeout;
@@ -138,8 +142,9 @@ class AgentSocket {
   private proving = false;
   private closing = false;
 
-  constructor(socket: WebSocket, room: Room) {
+  constructor(socket: WebSocket, stream: Duplex, room: Room) {
     this.socket = socket;
+    this.stream = stream;
     this.room = room;
     this.requests = new AgentRequests((message) => this.send(message));
     socket.on("message", (data, isBinary) => this.onFrame(data as Buffer, isBinary));
@@ -248,7 +253,7 @@ class AgentSocket {
       this.end("a message could not be sent");
       return;
     }
-    for (const frame of frames) this.socket.send(frame, this.onSent);
+    for (const frame of frames) writeFrame(this.socket, this.stream, frame, this.onSent);
     const unsent = this.socket.bufferedAmount;
     if (unsent > AGENT_UNSENT_BYTES_MAX) {
       this.room.log.warn("an agent does not read what it is sent; cutting it off", { agent: this.agent, unsent });

@@ -47,7 +47,7 @@ export function acceptUpgrades(server: Server, { gate, forwarder, agents, watche
     if (socket.destroyed) return;
     if (isAgent) {
       agents.admit();
-      agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket));
+      agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket, socket));
     } else {
       watchers.admit();
       watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket));

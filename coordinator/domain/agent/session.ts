@@ -43,7 +43,7 @@ export function createAgentSessions(options: {
       };
     },
     async attach(hello, { nonce, timeline }, peer) {
-      checkHello(hello, nonce, timeline, await options.identity(hello.agent));
+      await checkHello(hello, nonce, timeline, await options.identity(hello.agent));
       // Another history may have begun while the key was looked up: what this agent holds would be taken for its own.
       if (leading(dispatcher).timeline !== timeline) {
         throw new AiravataError("not_leading", "another timeline began meanwhile; connect again");

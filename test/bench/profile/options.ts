@@ -13,6 +13,12 @@ export function profileInto(directory: string | null): void {
   }
 }
 
+/** Where a profile that a benchmark takes itself goes; undefined: none is wanted. */
+export function profilePath(name: string): string | undefined {
+  const directory = process.env[VARIABLE];
+  return directory === undefined ? undefined : join(directory, `${name}.cpuprofile`);
+}
+
 let serial = 0;
 
 /** Options of Node for a process in that role: a CPU profile of its whole life, written when it ends in order. */
@@ -20,5 +26,5 @@ export function profileOptions(role: string): string[] {
   const directory = process.env[VARIABLE];
   if (directory === undefined) return [];
   const name = `${role}-${process.pid}-${++serial}.cpuprofile`;
-  return ["--cpu-prof", `--cpu-prof-dir=${directory}`, `--cpu-prof-name=${join(name)}`];
+  return ["--cpu-prof", `--cpu-prof-dir=${directory}`, `--cpu-prof-name=${name}`];
 }

@@ -47,7 +47,7 @@ export async function startServer(databaseUrl: string, options: ServerOptions = 
     AIRAVATA_DATA_DIR: dataDir,
     AIRAVATA_OPERATOR_TOKEN: TOKEN,
     LOG_LEVEL: process.env.LOG_LEVEL ?? "warn",
-    NODE_OPTIONS: [...nodeOptions, ...profileOptions(role)].join(" "),
+    NODE_OPTIONS: [process.env.NODE_OPTIONS ?? "", ...nodeOptions, ...profileOptions(role)].join(" "),
   };
   const stdio = ["ignore", "pipe", "pipe"] as const;
   const child = spawn(LAUNCHER, ["both", "--port", String(port), ...words], { env, stdio: [...stdio] });
@@ -99,7 +99,7 @@ export async function startAgent(server: Server, cpus: number): Promise<Agent> {
     WORKER_ID: `bench-${process.pid}`,
     AIRAVATA_ENROLMENT_TOKEN: created.token,
     LOG_LEVEL: process.env.LOG_LEVEL ?? "warn",
-    NODE_OPTIONS: profileOptions("agent").join(" "),
+    NODE_OPTIONS: [process.env.NODE_OPTIONS ?? "", ...profileOptions("agent")].join(" "),
   };
   const child = spawn(LAUNCHER, ["agent", "--cpus", String(cpus)], { env, stdio: ["ignore", "ignore", "inherit"] });
   endWithUs(child);
@@ -145,7 +145,7 @@ function urlOf(child: ChildProcess): Promise<string> {
 }
 
 /** Waits for a condition; rejects with its name when it does not come. */
-async function until(
+export async function until(
   what: string,
   isSo: () => Promise<boolean> | boolean,
   timing: { limitMs?: number; periodMs?: number } = {},

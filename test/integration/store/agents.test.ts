@@ -124,3 +124,23 @@ test("lists go page by page", async (t) => {
     [1],
   );
 });
+
+test("keys asked for at once come together, each agent its own, and none of the revoked", async (t) => {
+  const { store, token } = await stage(t);
+  const keys = await Promise.all(
+    Array.from({ length: 30 }, async (_, i) => {
+      await token(`s${i}`);
+      const publicKey = newKey();
+      const { agent } = await store.agents.enrol({ secretHash: hash(`s${i}`), name: `n${i}`, publicKey });
+      return { agent, publicKey };
+    }),
+  );
+  const [gone, ...others] = keys as [(typeof keys)[number], ...typeof keys];
+  const asked = keys.map(({ agent }) => store.agents.identity(agent));
+  await store.agents.revoke(gone.agent);
+  const after = store.agents.identity(gone.agent);
+  const found = await Promise.all(asked);
+  for (const [i, { publicKey }] of others.entries()) assert.deepEqual(found[i + 1], { name: `n${i + 1}`, publicKey });
+  assert.equal(await after, undefined, "whoever was revoked before the question is refused");
+  assert.equal(await store.agents.identity(999_999 as AgentId), undefined);
+});

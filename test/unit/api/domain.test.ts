@@ -85,24 +85,24 @@ test("tokens are random, and known by their hash alone", () => {
   assert.equal(secretHash(token).length, 32);
 });
 
-test("a proof holds for its own nonce, timeline, agent, name and key, and for nothing else", () => {
+test("a proof holds for its own nonce, timeline, agent, name and key, and for nothing else", async () => {
   const { privatePem, publicKey } = generateIdentityKey();
   const claim = { nonce: "n", timeline: 1, agent: 3, name: "node" };
   const proof = signHello(readIdentityKey(privatePem), claim);
   const hello = { version: 1, agent: 3 as AgentId, name: "node", proof } as Parameters<typeof checkHello>[0];
   const identity = { name: "node", publicKey: parsePublicKey(publicKey) };
-  checkHello(hello, "n", 1, identity);
+  await checkHello(hello, "n", 1, identity);
   const refused = { code: "hello_refused" };
-  assert.throws(() => checkHello(hello, "m", 1, identity), refused);
-  assert.throws(() => checkHello(hello, "n", 2, identity), refused);
-  assert.throws(() => checkHello({ ...hello, agent: 4 as AgentId }, "n", 1, identity), refused);
-  assert.throws(() => checkHello({ ...hello, name: "other" }, "n", 1, { ...identity, name: "other" }), refused);
-  assert.throws(() => checkHello(hello, "n", 1, { ...identity, name: "other" }), refused);
-  assert.throws(() => checkHello(hello, "n", 1, undefined), refused);
-  assert.throws(() => checkHello({ ...hello, proof: "!!" }, "n", 1, identity), refused);
+  await assert.rejects(checkHello(hello, "m", 1, identity), refused);
+  await assert.rejects(checkHello(hello, "n", 2, identity), refused);
+  await assert.rejects(checkHello({ ...hello, agent: 4 as AgentId }, "n", 1, identity), refused);
+  await assert.rejects(checkHello({ ...hello, name: "other" }, "n", 1, { ...identity, name: "other" }), refused);
+  await assert.rejects(checkHello(hello, "n", 1, { ...identity, name: "other" }), refused);
+  await assert.rejects(checkHello(hello, "n", 1, undefined), refused);
+  await assert.rejects(checkHello({ ...hello, proof: "!!" }, "n", 1, identity), refused);
   const other = { name: "node", publicKey: parsePublicKey(generateIdentityKey().publicKey) };
-  assert.throws(() => checkHello(hello, "n", 1, other), refused);
-  assert.throws(() => checkHello({ ...hello, version: PROTOCOL_VERSION + 1 }, "n", 1, identity), {
+  await assert.rejects(checkHello(hello, "n", 1, other), refused);
+  await assert.rejects(checkHello({ ...hello, version: PROTOCOL_VERSION + 1 }, "n", 1, identity), {
     code: "protocol_version_unsupported",
   });
 });
