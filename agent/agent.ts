@@ -18,6 +18,8 @@ import { Runs } from "./run/runs.ts";
 import { type Identity, loadOrEnrol, rootIdentity } from "./session/identity.ts";
 import { type Ownership, takeOwnership } from "./session/owner.ts";
 import { type Ending, Shell } from "./shell.ts";
+import { handOver, type KeeperNews } from "./update/keeper.ts";
+import type { OwnProgram } from "./update/updater.ts";
 
 /** A runner each; they are started on demand and what fits is decided by resources. */
 const LANES_MAX = 1_024;
@@ -43,8 +45,12 @@ export interface AgentOptions {
   metricsIntervalMs: number;
   /** A drain that takes longer ends in leaving: what still runs is adopted by the next start. */
   drainTimeoutMs: number;
-  /** Version of this program. */
-  program: string;
+  /** This program, and how another version of it is started in its place. */
+  program: OwnProgram;
+  /** What the keeper that started this process says. */
+  news: KeeperNews;
+  /** How long a new program may be silent while it is on trial. */
+  updateTrialMs: number;
   env: Record<string, string | undefined>;
   log: Logger;
   clock?: Clock;
@@ -60,6 +66,8 @@ export interface RunningAgent {
   drain(reason: string): void;
   /** Leaves at once; tasks run on under their runners, and the next start on this directory adopts them. */
   stop(): Promise<void>;
+  /** After it left as `updated`: the new program takes the place of this process. */
+  handOver(): never;
 }
 
 /**
@@ -106,8 +114,8 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
     outputDir,
     apiUrl,
     env,
-    program: options.program,
     metricsIntervalMs: options.metricsIntervalMs,
+    update: { own: options.program, news: options.news, trialMs: options.updateTrialMs },
     identity,
     ownership,
     log,
@@ -128,11 +136,13 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
       path: join(stateDir, "outbox.log"),
       onTrouble: (reason) => shell.hold("outbox", reason),
     });
-    const { lastsMs, pollIntervalMs, program } = options;
+    const { lastsMs, pollIntervalMs } = options;
+    const program = options.program.version;
     const state = createAgentState({
       agent: identity.agent,
       name: identity.name,
       program,
+      platform: `${process.platform}-${process.arch}`,
       hostname: hostname(),
       root,
       capacity,
@@ -157,6 +167,7 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
     over: shell.over,
     drain: (reason) => shell.drain(reason, options.drainTimeoutMs),
     stop: () => shell.stop(),
+    handOver: () => handOver(shell.planPath, runner, options.news.keeper),
   };
 }
 

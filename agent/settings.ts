@@ -146,6 +146,16 @@ export const AGENT_SETTINGS = {
     max: 3_600_000,
     doc: "Time between two samples of the node's figures, half of it for running tasks, at least 1s; 0s samples nothing",
   },
+  updateTrialMs: {
+    flag: "--update-trial",
+    variable: "AIRAVATA_UPDATE_TRIAL",
+    type: "duration",
+    // A start takes a second, adoption of thousands of tasks some more, and a hello on a busy coordinator a few.
+    default: 60_000,
+    min: 1_000,
+    max: 3_600_000,
+    doc: "A new program that an update started and that says nothing of itself for so long is replaced by the former one",
+  },
   logLevel: {
     flag: "--log-level",
     variable: "LOG_LEVEL",

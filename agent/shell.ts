@@ -22,10 +22,11 @@ import { FileServer } from "./session/files.ts";
 import { type Identity, saveIdentity } from "./session/identity.ts";
 import type { Ownership } from "./session/owner.ts";
 import { SessionSocket } from "./session/socket.ts";
+import { Updater, type UpdaterOptions } from "./update/updater.ts";
 
 /** How an agent left, and the sentence about it. */
 export interface Ending {
-  reason: Extract<AgentEffect, { type: "exit" }>["reason"] | "stopped";
+  reason: Extract<AgentEffect, { type: "exit" }>["reason"] | "stopped" | "updated";
   message: string;
 }
 
@@ -34,9 +35,9 @@ interface ShellOptions {
   outputDir: string;
   apiUrl: string;
   env: Record<string, string | undefined>;
-  program: string;
   /** Period of the node's figures; 0: none are sampled. */
   metricsIntervalMs: number;
+  update: Pick<UpdaterOptions, "own" | "news" | "trialMs">;
   identity: Identity;
   ownership: Ownership;
   log: Logger;
@@ -51,11 +52,14 @@ const METRICS_QUEUE_BYTES = 64 * 1024;
 const DISK_MS = 5_000;
 /** Longest wait of a timer; beyond 2^31 ms Node would fire at once. */
 const WAKE_MAX_MS = 60_000;
+/** The version of the protocol from which on updates are spoken of. */
+const UPDATES_SINCE = 2;
 /** What is no fault of anybody is not worth a line in a quiet log. */
 const QUIET_NOTES = new Set(["disconnected", "end_stale"]);
 
 export class Shell {
   readonly over: Promise<Ending>;
+  readonly #updater: Updater;
   readonly #options: ShellOptions;
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #queue: AgentEvent[] = [];
@@ -78,6 +82,21 @@ export class Shell {
   constructor(options: ShellOptions) {
     this.#options = options;
     this.over = this.#ended.promise;
+    const { stateDir, apiUrl, env, log, update } = options;
+    this.#updater = new Updater({
+      ...update,
+      stateDir,
+      apiUrl,
+      env,
+      log,
+      send: (message) => {
+        if (this.#state.version >= UPDATES_SINCE) this.#socket?.send(message);
+      },
+      leave: (version) => {
+        const message = `version ${version} takes over; tasks run on`;
+        void this.#leave({ reason: "updated", message });
+      },
+    });
   }
 
   readonly runPort: RunPort = {
@@ -104,6 +123,12 @@ export class Shell {
     if (reason !== null) this.feed({ type: "hold", reason });
     this.#watchDisk();
     this.#measure();
+    this.#updater.started();
+  }
+
+  /** The plan of the update that this agent left for. */
+  get planPath(): string {
+    return this.#updater.releases.planPath;
   }
 
   /** Takes an event; the core sees them in order, also those that performing an effect brings about. */
@@ -225,6 +250,7 @@ export class Shell {
         });
         break;
       case "exit":
+        if (effect.reason !== "drained") this.#updater.refused(effect.message);
         void this.#leave({ reason: effect.reason, message: this.#advice(effect.reason, effect.message) });
         break;
     }
@@ -242,11 +268,11 @@ export class Shell {
     clearTimeout(this.#connectTimer);
     this.#disconnect("a new connection is made");
     this.#connectTimer = setTimeout(() => {
-      const { apiUrl, env, program } = this.#options;
+      const { apiUrl, env, update } = this.#options;
       const socket: SessionSocket = new SessionSocket({
         apiUrl,
         env,
-        program,
+        program: update.own.version,
         timeoutMs: HELLO_TIMEOUT_MS,
         opened: () => this.feed({ type: "connected", connection }),
         message: (message) => this.#receive(socket, connection, message),
@@ -287,8 +313,12 @@ export class Shell {
         socket.send({ type: "error", code: "frame_invalid", message: text, reaction: "none" });
         break;
       }
+      case "update":
+        this.#updater.asked(message);
+        break;
       default:
         this.feed({ type: "received", connection, message });
+        if (message.type === "welcome" && this.#state.session === "ready") this.#updater.welcomed();
     }
   }
 
@@ -345,6 +375,7 @@ export class Shell {
       return;
     }
     this.#over = true;
+    this.#updater.close();
     for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer, this.#drainTimer]) clearTimeout(timer);
     this.#metrics?.stop();
     const socket = this.#socket;

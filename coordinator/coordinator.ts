@@ -13,6 +13,7 @@ import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRetention } from "./background/retention.ts";
+import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
@@ -26,6 +27,7 @@ import { createIdentity } from "./domain/forward/identity.ts";
 import { createLeaderWatch } from "./domain/forward/leader.ts";
 import { Peers } from "./domain/forward/peers.ts";
 import { createStatementReader, StatementWriter } from "./domain/forward/statement.ts";
+import { openReleaseDirectory } from "./domain/release/directory.ts";
 import { createArchive } from "./domain/retention/archive.ts";
 import type { CoordinatorSettings } from "./settings.ts";
 import { createStore } from "./store/store.ts";
@@ -33,7 +35,14 @@ import { createStore } from "./store/store.ts";
 export interface CoordinatorOptions {
   settings: Pick<
     CoordinatorSettings,
-    "bind" | "port" | "internalAddress" | "sessionTtlMs" | "infrastructureRetries" | "bodyBytesMax"
+    | "bind"
+    | "port"
+    | "internalAddress"
+    | "sessionTtlMs"
+    | "infrastructureRetries"
+    | "bodyBytesMax"
+    | "agentReleases"
+    | "updateSettleMs"
   > &
     Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir">>;
   databaseUrl: string;
@@ -84,12 +93,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const leading = firstLeading(dispatcher, options.signal);
   // Not everybody waits for it.
   leading.catch(() => {});
-  const { agents, enrolment } = store;
+  const { agents, enrolment, rollouts } = store;
   const figures = new AgentFigures({ wall: () => systemClock.wall() });
   dispatcher.onLeadership(({ leading }) => {
     if (!leading) figures.clear();
   });
-  const sources = { dispatcher, history: withEndedTasks(stored), agents, enrolment, figures };
+  const releases = openReleaseDirectory(settings.agentReleases);
+  const history = withEndedTasks(stored);
+  const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases };
   const hub = createEventHub({
     dispatcher,
     log,
@@ -116,6 +127,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const api = createApiServer({
     sources,
     archive,
+    rolloutChanged: () => background.nudge(ROLLOUT),
     sessions: createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) }),
     hub,
     work,
@@ -136,8 +148,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     version: options.version,
     log,
   });
+  const { updateSettleMs: settleMs } = settings;
   const background = startReconcilers({
-    reconcilers: createRetention(archive, remains, retentionMs, log),
+    reconcilers: [
+      ...createRetention(archive, remains, retentionMs, log),
+      createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
+    ],
     source: dispatcher,
     log,
   });

@@ -128,6 +128,23 @@ export const COORDINATOR_SETTINGS = {
     max: 365 * 24 * 3_600_000,
     doc: "`up` ends by itself after so long without unfinished work and without a client; never when not set",
   },
+  agentReleases: {
+    flag: "--agent-releases",
+    variable: "AIRAVATA_AGENT_RELEASES",
+    type: "string",
+    default: undefined,
+    doc: "Directory with releases of the agent program, one below it per version; the same on every coordinator",
+  },
+  updateSettleMs: {
+    flag: "--update-settle",
+    variable: "AIRAVATA_UPDATE_SETTLE",
+    type: "duration",
+    // Two heartbeats and a half: a program that dies under its first leases has done so by then.
+    default: 30_000,
+    min: 0,
+    max: 24 * 3_600_000,
+    doc: "How long an updated agent must work before the next ones are updated",
+  },
   bodyBytesMax: {
     flag: "--body-max",
     variable: "AIRAVATA_BODY_MAX",

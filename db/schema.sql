@@ -281,7 +281,51 @@ create table experiment_summary (
   constraint experiment_summary_pkey PRIMARY KEY (shard, experiment)
 );
 
+create table agent_rollout (
+  rollout bigint not null generated always as identity (start with 1),
+  version text not null,
+  state text not null default 'ACTIVE'::text,
+  reason text not null default ''::text,
+  created_by bigint not null,
+  created_at timestamp with time zone not null default now(),
+  ended_at timestamp with time zone,
+  constraint agent_rollout_check CHECK (((state = 'ACTIVE'::text) = (ended_at IS NULL))),
+  constraint agent_rollout_state_check CHECK ((state = ANY (ARRAY['ACTIVE'::text, 'DONE'::text, 'STOPPED'::text]))),
+  constraint agent_rollout_version_check CHECK ((version ~ '^[0-9A-Za-z.+-]{1,64}$'::text)),
+  constraint agent_rollout_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
+  constraint agent_rollout_pkey PRIMARY KEY (rollout)
+);
+
+create table agent_rollout_target (
+  rollout bigint not null,
+  agent bigint not null,
+  position integer not null,
+  state text not null default 'WAITING'::text,
+  message text not null default ''::text,
+  changed_at timestamp with time zone not null default now(),
+  begun_at timestamp with time zone,
+  constraint agent_rollout_target_position_check CHECK (("position" >= 0)),
+  constraint agent_rollout_target_state_check CHECK ((state = ANY (ARRAY['WAITING'::text, 'ASKED'::text, 'DOWNLOADING'::text, 'HANDING_OVER'::text, 'PROVING'::text, 'UPDATED'::text, 'FAILED'::text, 'ROLLED_BACK'::text, 'SKIPPED'::text]))),
+  constraint agent_rollout_target_agent_fkey FOREIGN KEY (agent) REFERENCES agent(agent),
+  constraint agent_rollout_target_rollout_fkey FOREIGN KEY (rollout) REFERENCES agent_rollout(rollout),
+  constraint agent_rollout_target_pkey PRIMARY KEY (rollout, agent)
+);
+
+create table agent_update_policy (
+  agent bigint not null,
+  pinned_version text,
+  refused boolean not null default false,
+  changed_by bigint not null,
+  changed_at timestamp with time zone not null default now(),
+  constraint agent_update_policy_pinned_version_check CHECK ((pinned_version ~ '^[0-9A-Za-z.+-]{1,64}$'::text)),
+  constraint agent_update_policy_agent_fkey FOREIGN KEY (agent) REFERENCES agent(agent),
+  constraint agent_update_policy_changed_by_fkey FOREIGN KEY (changed_by) REFERENCES actor(actor),
+  constraint agent_update_policy_pkey PRIMARY KEY (agent)
+);
+
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
+CREATE UNIQUE INDEX agent_rollout_active ON public.agent_rollout USING btree ((true)) WHERE (state = 'ACTIVE'::text);
+CREATE INDEX agent_rollout_target_agent ON public.agent_rollout_target USING btree (agent, rollout DESC);
 CREATE INDEX attempt_end_by_task ON public.attempt_end USING btree (shard, experiment, template, index_low, index_high);
 CREATE INDEX attempt_end_not_completed ON public.attempt_end USING btree (shard, experiment, seq, "position") WHERE (outcomes IS NOT NULL);
 CREATE INDEX decision_by_experiment ON public.decision USING btree (shard, experiment, seq);
@@ -609,6 +653,10 @@ comment on table agent is 'Identities of agents. A revoked one is kept: the hist
 comment on column agent.public_key is 'Ed25519, SPKI in DER.';
 comment on column agent.project is 'Its trust domain: whose tasks it may run and see.';
 comment on column agent.root is 'Identity of its output root, as last reported.';
+comment on table agent_rollout is 'One version for some agents: one of them first, then more at once, stopped by the first failure.';
+comment on column agent_rollout_target.changed_at is 'When its state was last set, or told again by the agent.';
+comment on column agent_rollout_target.begun_at is 'When the agent was first asked.';
+comment on table agent_update_policy is 'What the operator allows: one version only, or no update at all. No row: every version.';
 comment on view attempt is 'One row per attempt, with what is known of its end.';
 comment on column attempt_end.outcomes is 'Codes of shared/model/attempt.ts, as dispositions, blames and charges are; default 0.';
 comment on column attempt_end.tails is 'Last error output by place in `indexes`, from 0.';
@@ -648,4 +696,5 @@ insert into schema_migration (version, name, breaking, program) values (4, 'atte
 insert into schema_migration (version, name, breaking, program) values (5, 'coordinators', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (6, 'storage_bytes', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (7, 'retention', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (8, 'rollouts', false, 'db/schema.sql');
 commit;

@@ -17,8 +17,8 @@ export interface Now {
   wall: number;
 }
 
-/** Messages that concern leases; `read`, `read_stop` and `list` are served by the session room and never come here. */
-export type CoreMessage = Exclude<ToAgent, { type: "read" | "read_stop" | "list" }>;
+/** Messages that concern leases; the others are served by the session and update rooms and never come here. */
+export type CoreMessage = Exclude<ToAgent, { type: "read" | "read_stop" | "list" | "update" }>;
 
 /** An attempt that a former process of this agent had given to the runners, and whose end is not in the outbox. */
 export interface AdoptedAttempt {

@@ -68,7 +68,7 @@ export function onChallenge(state: AgentState, now: Now, message: Message<"chall
     hangUp(state, now, sentence, out);
     return;
   }
-  const { agent, name, program, hostname, root, capacity } = state.options;
+  const { agent, name, program, platform, hostname, root, capacity } = state.options;
   state.session = "hello";
   state.version = Math.min(PROTOCOL_VERSION, message.version);
   state.challengedTimeline = message.timeline;
@@ -92,6 +92,7 @@ export function onChallenge(state: AgentState, now: Now, message: Message<"chall
       draining: state.draining !== null,
       // Attempts of another history are none of this coordinator's; welcome ends them.
       held: message.timeline === state.timeline || state.options.mutations.timelineIgnored ? heldGroups(state) : [],
+      ...(message.version >= 2 && { platform }),
     },
   });
 }

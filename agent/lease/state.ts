@@ -85,6 +85,8 @@ export interface CoreOptions {
   name: string;
   /** Version of the agent program. */
   program: string;
+  /** What releases of it for this machine are named by: `linux-x64`. */
+  platform: string;
   hostname: string;
   root: string;
   capacity: Capacity;

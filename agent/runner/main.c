@@ -1,5 +1,5 @@
-/* airavata-runner: one program, two roles. `supervise` is started by the agent (or is the entry that starts the agent),
- * `run` by the supervisor. See README.md and PROTOCOL.md. */
+/* airavata-runner: one program, three roles. `supervise` is started by the agent (or is the entry that starts the agent),
+ * `run` by the supervisor, and an agent becomes `keep` when it hands over to a new program. See README.md and PROTOCOL.md. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keep.h"
 #include "protocol.h"
 #include "runner.h"
 #include "supervisor.h"
@@ -19,6 +20,7 @@
 static int usage(void) {
   fputs("usage: airavata-runner supervise STATE_DIR [--idle-exit SECONDS] [--agent ARGV...]\n"
         "       airavata-runner run STATE_DIR LANE SUPERVISOR_FD   (started by the supervisor)\n"
+        "       airavata-runner keep PLAN                          (an agent that is updated becomes this)\n"
         "       airavata-runner --version\n",
         stderr);
   return EXIT_USAGE;
@@ -67,5 +69,6 @@ int main(int argc, char **argv) {
   }
   if (argc >= 3 && !strcmp(argv[1], "supervise")) return supervise(argc, argv);
   if (argc == 5 && !strcmp(argv[1], "run")) return run(argv);
+  if (argc == 3 && !strcmp(argv[1], "keep")) return keep_main(argv[2]);
   return usage();
 }

@@ -258,6 +258,7 @@ int supervisor_main(const struct supervise_options *o) {
   struct supervisor *s = &supervisor;
   sigset_t all, ours;
   note_role = "supervisor";
+  note_owns_log = o->agent_argv == NULL;
   close_inherited(3);
   if (mkdir(o->state_dir, 0700) < 0 && errno != EEXIST) return complain(o->state_dir, 1);
   /* From here on every name is relative, so that a long path fits into a socket address. */

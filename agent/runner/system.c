@@ -141,11 +141,12 @@ void close_inherited(int from) {
 }
 
 const char *note_role = "runner";
+bool note_owns_log = true;
 
 void note(const char *format, ...) {
   char line[512];
   struct stat st;
-  if (fstat(2, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > LOG_MAX_BYTES && ftruncate(2, 0) < 0) return;
+  if (note_owns_log && fstat(2, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > LOG_MAX_BYTES && ftruncate(2, 0) < 0) return;
   time_t now = time(NULL);
   struct tm tm;
   gmtime_r(&now, &tm);

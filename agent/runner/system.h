@@ -29,8 +29,9 @@ bool socket_peer_is_ours(int fd, pid_t *pid);
 
 void close_inherited(int from);
 
-/* One line to descriptor 2 with time and role. The file behind it is emptied beyond 256 KiB. */
+/* One line to descriptor 2 with time and role. The file behind it is emptied beyond 256 KiB when it is our own log. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern const char *note_role;
+extern bool note_owns_log;
 
 #endif

@@ -66,7 +66,8 @@ export function encodeTask({ experiment, templateName, view }: ListedTask): Task
   };
 }
 
-export function encodeAgent({ agent, name, enrolledAtMs, view, sample }: AgentRecord): Agent {
+export function encodeAgent(record: AgentRecord): Agent {
+  const { agent, name, enrolledAtMs, view, sample, target, policy } = record;
   return {
     id: agent,
     name,
@@ -90,6 +91,15 @@ export function encodeAgent({ agent, name, enrolledAtMs, view, sample }: AgentRe
       seen_at: timestamp(view.seenAtMs),
     },
     figures: sample && encodeNode(sample),
+    update: target && {
+      rollout: target.rollout,
+      version: target.version,
+      state: target.state,
+      message: target.message,
+      changed_at: timestamp(target.changedAtMs),
+    },
+    pinned_version: policy?.pinnedVersion ?? null,
+    updates_refused: policy?.refused ?? false,
   };
 }
 

@@ -18,6 +18,8 @@ import type { Sources } from "../domain/experiment/find.ts";
 import type { WorkFigures } from "../domain/figures.ts";
 import type { LeaderWatch } from "../domain/forward/leader.ts";
 import type { StatementReader, StatementWriter } from "../domain/forward/statement.ts";
+import type { AgentPrograms } from "../domain/release/programs.ts";
+import { type RolloutSources, reportUpdate } from "../domain/release/rollouts.ts";
 import type { Archive } from "../domain/retention/archive.ts";
 import { Forwarder } from "./forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "./forward/headers.ts";
@@ -29,6 +31,7 @@ import { experimentHandlers } from "./http/experiments.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { sendProblem } from "./http/problem.ts";
 import { parseBodies, registerRoutes } from "./http/register.ts";
+import { releaseHandlers } from "./http/releases.ts";
 import { serviceHandlers } from "./http/service.ts";
 import { taskHandlers } from "./http/tasks.ts";
 import { createAgentSockets } from "./socket/agents.ts";
@@ -36,7 +39,9 @@ import { acceptUpgrades } from "./socket/upgrade.ts";
 import { createWatcherSockets } from "./socket/watchers.ts";
 
 export interface ApiOptions {
-  sources: Sources & AgentSources & EnrolmentSources;
+  sources: Sources & AgentSources & EnrolmentSources & RolloutSources;
+  /** A rollout began, or an agent told how far it is. */
+  rolloutChanged(): void;
   sessions: AgentSessions;
   hub: EventHub;
   work: WorkFigures;
@@ -52,6 +57,7 @@ export interface ApiOptions {
 }
 
 export interface ApiServer {
+  programs: AgentPrograms;
   /** Resolves with where it listens. Throws `address_refused`. */
   listen(address: { host: string; port: number }): Promise<AddressInfo>;
   /** Whether a client (agents are none) is being served, and when the last one was; monotonic ms. */
@@ -77,7 +83,15 @@ const HEADERS = {
 
 export function createApiServer(options: ApiOptions): ApiServer {
   const { sources, log, version } = options;
-  const agents = createAgentSockets({ sessions: options.sessions, figures: sources.figures, log });
+  const { rolloutChanged } = options;
+  const agents = createAgentSockets({
+    sessions: options.sessions,
+    figures: sources.figures,
+    log,
+    reportUpdate: async (agent, state) => {
+      if (await reportUpdate(sources, agent, state)) rolloutChanged();
+    },
+  });
   const watchers = createWatcherSockets({ hub: options.hub, log });
   const gate = createGate(options.tokenHash);
   const metrics = createMetrics({
@@ -134,6 +148,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...experimentHandlers(sources, agents.files, options.archive),
       ...taskHandlers(sources, agents.files),
       ...agentHandlers(sources),
+      ...releaseHandlers(sources, rolloutChanged),
       ...serviceHandlers({
         dispatcher: sources.dispatcher,
         pingDatabase: options.pingDatabase,
@@ -152,6 +167,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   acceptUpgrades(server.server, { gate, forwarder, agents, watchers });
 
   return {
+    programs: agents.programs,
     async listen({ host, port }) {
       try {
         await server.listen({ host, port, backlog: LISTEN_BACKLOG });

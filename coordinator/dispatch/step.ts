@@ -120,6 +120,7 @@ function onMessage(core: Core, peer: Peer, message: FromAgent, now: Now, effects
     case "chunk":
     case "listed":
     case "metrics":
+    case "update_state":
     case "error":
       return;
   }

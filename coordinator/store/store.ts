@@ -15,6 +15,7 @@ import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
 import type { StoredHistory } from "./records.ts";
 import { createRetentionStore, type RetentionStore } from "./retention.ts";
+import { createRolloutStore, type RolloutStore } from "./rollouts.ts";
 import { STORE_TYPES } from "./sessions.ts";
 
 export interface Leader {
@@ -37,6 +38,7 @@ export interface Store {
   agents: AgentStore;
   enrolment: EnrolmentStore;
   coordinators: CoordinatorStore;
+  rollouts: RolloutStore;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -74,6 +76,7 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     agents: createAgentStore(pool),
     enrolment: createEnrolmentStore(pool),
     coordinators: createCoordinatorStore(pool),
+    rollouts: createRolloutStore(pool),
     leader: async (shard) => {
       const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
         `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,

@@ -1,6 +1,7 @@
 /** Agents, their enrolment and the tokens for it. */
 import { z } from "zod";
 import { SESSION_STATE_NAMES } from "../model/states.ts";
+import { TARGET_STATES } from "../model/update.ts";
 import { NodeFigures } from "./figures.ts";
 import { pageOf, pageQuery, Timestamp } from "./page.ts";
 
@@ -43,6 +44,18 @@ export const Agent = z
     figures: NodeFigures.nullable().meta({
       description: "What it measured last; null when nothing came in this reign.",
     }),
+    update: z
+      .object({
+        rollout: z.int().min(1),
+        version: z.string(),
+        state: z.enum(TARGET_STATES),
+        message: z.string(),
+        changed_at: Timestamp,
+      })
+      .nullable()
+      .meta({ description: "Its part in the latest rollout that it belongs to." }),
+    pinned_version: z.string().nullable(),
+    updates_refused: z.boolean(),
   })
   .meta({ id: "Agent" });
 export type Agent = z.infer<typeof Agent>;

@@ -7,6 +7,7 @@ import * as agent from "./agent.ts";
 import * as experiment from "./experiment.ts";
 import * as figures from "./figures.ts";
 import * as health from "./health.ts";
+import * as release from "./release.ts";
 import * as task from "./task.ts";
 
 export const API_PREFIX = "/api/v1";
@@ -243,6 +244,85 @@ export const routes = {
     body: agent.DrainAgent,
     bodyOptional: true,
     answers: { 200: json("Told to drain", agent.Agent) },
+  },
+  setUpdatePolicy: {
+    method: "POST",
+    path: `${API_PREFIX}/agents/{agent}/update-policy`,
+    summary: "Pin an agent to a version of its program, refuse updates of it, or allow them again",
+    tag: "agents",
+    access: "token",
+    params: agent.agentParams,
+    body: release.UpdatePolicy,
+    answers: { 200: json("What holds now", release.UpdatePolicy) },
+  },
+  listReleases: {
+    method: "GET",
+    path: `${API_PREFIX}/agent-releases`,
+    summary: "List the releases of the agent program that this coordinator gives out, newest first",
+    tag: "agents",
+    access: "token",
+    query: release.listReleasesQuery,
+    answers: { 200: json("One page", release.ReleasePage) },
+  },
+  beginRollout: {
+    method: "POST",
+    path: `${API_PREFIX}/agent-rollouts`,
+    summary: "Update agents: one first, then more at once; takes the place of the rollout before",
+    tag: "agents",
+    access: "token",
+    body: release.BeginRollout,
+    bodyOptional: true,
+    answers: { 201: json("Begun", release.RolloutDetail) },
+  },
+  listRollouts: {
+    method: "GET",
+    path: `${API_PREFIX}/agent-rollouts`,
+    summary: "List rollouts, newest first",
+    tag: "agents",
+    access: "token",
+    query: release.listRolloutsQuery,
+    answers: { 200: json("One page", release.RolloutPage) },
+  },
+  getRollout: {
+    method: "GET",
+    path: `${API_PREFIX}/agent-rollouts/{rollout}`,
+    summary: "Show a rollout and how far each of its agents is",
+    tag: "agents",
+    access: "token",
+    params: release.rolloutParams,
+    answers: { 200: json("The rollout", release.RolloutDetail) },
+  },
+  stopRollout: {
+    method: "POST",
+    path: `${API_PREFIX}/agent-rollouts/{rollout}/stop`,
+    summary: "Update nobody else; who is under way goes on",
+    tag: "agents",
+    access: "token",
+    params: release.rolloutParams,
+    body: release.StopRollout,
+    bodyOptional: true,
+    answers: { 200: json("Stopped", release.RolloutDetail) },
+  },
+  downloadAgent: {
+    method: "GET",
+    path: `${API_PREFIX}/agent/download/{platform}`,
+    summary: "The agent program for a platform, such as linux-x64",
+    tag: "agents",
+    access: "open",
+    params: release.downloadParams,
+    query: release.downloadQuery,
+    ranges: true,
+    answers: { 200: bytes("The whole program"), 206: bytes("The range asked for") },
+  },
+  downloadAgentSum: {
+    method: "GET",
+    path: `${API_PREFIX}/agent/download/{platform}/sha256`,
+    summary: "Its checksum, as sha256sum reads it",
+    tag: "agents",
+    access: "open",
+    params: release.downloadParams,
+    query: release.downloadQuery,
+    answers: { 200: { description: "One line: checksum and file name", contentType: "text/plain" } },
   },
   createEnrolmentToken: {
     method: "POST",

@@ -62,7 +62,11 @@ export const CATALOGUE = {
   project_not_found: { status: 404, retryable: false },
   protocol_version_unsupported: { status: 400, retryable: false },
   range_not_satisfiable: { status: 416, retryable: false },
+  release_not_found: { status: 404, retryable: false },
   request_invalid: { status: 400, retryable: false },
+  rollout_empty: { status: 409, retryable: false },
+  rollout_ended: { status: 409, retryable: false },
+  rollout_not_found: { status: 404, retryable: false },
   route_not_found: { status: 404, retryable: false },
   run_invalid: { status: 422, retryable: false },
   runner_missing: { status: 400, retryable: false },
@@ -98,6 +102,7 @@ export const CATALOGUE = {
   token_in_query: { status: 400, retryable: false },
   too_many_connections: { status: 503, retryable: true },
   unauthorized: { status: 401, retryable: false },
+  update_failed: { status: 502, retryable: false },
   usage_invalid: { status: 400, retryable: false },
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -6,9 +6,10 @@
 import type { TemplateDefinition } from "../model/definition.ts";
 import type { AgentId, ExperimentId } from "../model/ids.ts";
 import type { Capacity } from "../model/requirement.ts";
+import type { UpdatePhase } from "../model/update.ts";
 import type { GpuFigures, TaskUsage } from "../model/usage.ts";
 
-/** 2: `metrics`, and storage bytes in ends. What came with a version is sent only to a peer that speaks it. */
+/** 2: `metrics`, `update`, storage bytes in ends. What came with a version is sent only to a peer that speaks it. */
 export const PROTOCOL_VERSION = 2;
 /** The oldest version that is still understood (N−1 tolerance). */
 export const PROTOCOL_VERSION_OLDEST = 1;
@@ -112,6 +113,11 @@ export type ToAgent =
   | { type: "read_stop"; request: number }
   /** Asks which files belong to the outputs of these attempts. */
   | { type: "list"; request: number; group: AttemptGroup }
+  /**
+   * Asks for another program in place of this one: fetched from `path` of the agent's own server, taken when size and
+   * checksum (hexadecimal SHA-256) are right. Asked again it is answered with where that stands. From version 2.
+   */
+  | { type: "update"; rollout: number; version: string; sha256: string; sizeBytes: number; path: string }
   | { type: "error"; code: string; message: string; reaction: Reaction };
 
 /** What the other side must do about an error: reconnect with jitter, stop for good, enrol anew, or nothing. */
@@ -151,6 +157,8 @@ export type FromAgent =
       lastsMs: number | null;
       draining: boolean;
       held: HeldGroup[];
+      /** `linux-x64`: what releases of its program are named by. From version 2; without it it knows no updates. */
+      platform?: string;
     }
   /**
    * Credit: how many leases it takes beyond those that fit at once; −1: nothing at all, not even what fits (full disk,
@@ -176,6 +184,8 @@ export type FromAgent =
       missing?: string;
     }
   | { type: "listed"; request: number; outputs: ListedOutput[]; problem?: string; end: boolean }
+  /** How far an update is; the last one's outcome is told again after each welcome. From version 2. */
+  | { type: "update_state"; rollout: number; version: string; phase: UpdatePhase; message: string }
   /** Holds nothing and leaves. */
   | { type: "goodbye"; reason: string }
   | { type: "error"; code: string; message: string; reaction: Reaction };

@@ -20,6 +20,7 @@ export class CoreDriver {
       agent: 7 as AgentId,
       name: "node-1",
       program: "1.0.0",
+      platform: "linux-x64",
       hostname: "host",
       root: "root",
       capacity: {

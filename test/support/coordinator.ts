@@ -27,6 +27,8 @@ export interface TestCoordinatorOptions {
   /** Nothing is archived by itself when silent. */
   retentionMs?: number;
   archiveDir?: string;
+  agentReleases?: string;
+  updateSettleMs?: number;
   internalAddress?: string;
   token?: string;
   log?: Logger;
@@ -68,6 +70,8 @@ export async function startTestCoordinator(
         bodyBytesMax: options.bodyBytesMax ?? 8 * 1024 * 1024,
         retentionMs: options.retentionMs ?? 0,
         archiveDir: options.archiveDir,
+        agentReleases: options.agentReleases,
+        updateSettleMs: options.updateSettleMs ?? 30_000,
       },
       databaseUrl,
       token,

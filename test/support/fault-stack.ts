@@ -31,6 +31,10 @@ export interface StackOptions {
   empty?: boolean;
   /** Of the server of PostgreSQL. */
   cluster?: Pick<ClusterOptions, "settings" | "directory">;
+  /** The agent's program instead of this checkout's. */
+  agentProgram?: string;
+  /** What the agent is started with beside what every one has. */
+  agentWords?: string[];
   /** Where the agent keeps its files; within the test's directory when silent. */
   outputDir?: string;
 }
@@ -96,7 +100,7 @@ export class FaultStack {
     name: string,
     outputDir: string,
     url: string,
-    program = this.#options.program ?? AIRAVATA,
+    program = this.#options.agentProgram ?? this.#options.program ?? AIRAVATA,
   ): Promise<FaultProcess> {
     mkdirSync(outputDir, { recursive: true });
     const { token } = await this.client.call("createEnrolmentToken", { body: { note: name } });
@@ -108,7 +112,8 @@ export class FaultStack {
       AIRAVATA_ENROLMENT_TOKEN: token,
       LOG_LEVEL: "info",
     };
-    const words = ["agent", "--cpus", String(this.#options.cpus ?? 2), "--memory", "64GiB"];
+    const { cpus = 2, agentWords = [] } = this.#options;
+    const words = ["agent", "--cpus", String(cpus), "--memory", "64GiB", ...agentWords];
     const log = join(this.directory, `${name}.log`);
     const agent = new FaultProcess({ name, program, words, env, log });
     agent.start();

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
-import { AiravataError } from "../../../shared/error/error.ts";
+import { AiravataError, errorLine } from "../../../shared/error/error.ts";
 import { Exit } from "../../../shared/error/exit.ts";
 import { createLogger, type Logger } from "../../../shared/log/log.ts";
 import { defaultText } from "../../../shared/settings/flags.ts";
@@ -14,9 +14,11 @@ import { createAgent, type RunningAgent } from "../../agent.ts";
 import { loadOrEnrol } from "../../session/identity.ts";
 import { takeOwnership } from "../../session/owner.ts";
 import { AGENT_SETTINGS, type AgentSettings, readAgentSettings } from "../../settings.ts";
+import { chosenProgram } from "../../update/chosen.ts";
+import { become, takeKeeperNews } from "../../update/keeper.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { runnerProgram } from "../runner.ts";
-import { PROGRAM_VERSION } from "../version.ts";
+import { PROGRAM_FILE, PROGRAM_VERSION, PROGRAM_WORDS } from "../version.ts";
 import { gather } from "./tree.ts";
 
 type CommandOption = [flags: string, description: string, parse?: (value: string, previous: unknown) => unknown];
@@ -47,6 +49,9 @@ export async function startAgent(invocation: Invocation): Promise<number> {
     lastsMs = null,
     drainTimeoutMs,
   } = settings;
+  const news = takeKeeperNews(invocation.environment);
+  if (news.keeper === undefined) becomeChosen(outputDir, log);
+  const program = { version: PROGRAM_VERSION, executable: PROGRAM_FILE, words: PROGRAM_WORDS };
   const agent = await createAgent({
     apiUrl,
     outputDir,
@@ -59,14 +64,29 @@ export async function startAgent(invocation: Invocation): Promise<number> {
     lastsMs,
     metricsIntervalMs,
     drainTimeoutMs,
-    program: PROGRAM_VERSION,
+    program,
+    news,
+    updateTrialMs: settings.updateTrialMs,
     env: invocation.environment,
     log,
+  }).catch((error: unknown) => {
+    // On trial: the former program is started again at once, and tells why.
+    news.keeper?.say(`failed ${errorLine(error)}`);
+    throw error;
   });
   leaveOnSignal(agent, log);
   const ending = await agent.over;
   log.info("left", { reason: ending.reason, message: ending.message });
+  if (ending.reason === "updated") agent.handOver();
   return ending.reason === "drained" || ending.reason === "stopped" ? Exit.DONE : Exit.REFUSED;
+}
+
+/** What an update chose runs in place of the program that was started; unless that is a checkout, which no update replaces. */
+function becomeChosen(outputDir: string, log: Logger): void {
+  if (PROGRAM_FILE === undefined) return;
+  const { program, notice } = chosenProgram(join(outputDir, "state"), PROGRAM_FILE);
+  if (notice !== undefined) log.warn(notice);
+  if (program !== undefined) become(program, [program, ...PROGRAM_WORDS]);
 }
 
 /** Trades a token for an identity and stops; `airavata agent` with the same output directory then needs no token. */

@@ -1,4 +1,4 @@
-/** `airavata agent`: one agent in the foreground; and `agent list|show|drain`, which look at the enrolled ones. */
+/** `airavata agent`: one agent in the foreground; and `agent list|show|drain|update`, which look at the enrolled ones. */
 import { type Command, Option } from "commander";
 import type { Agent } from "../../../shared/api/agent.ts";
 import type { Client } from "../../../shared/api/client.ts";
@@ -9,6 +9,7 @@ import { type Invocation, printJson } from "../invocation.ts";
 import { collectPages, everyItem, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
 import { type Column, renderFields, renderTable } from "../table.ts";
 import { AGENT_OPTIONS, enrolAgent, startAgent } from "./agent-start.ts";
+import { AGENT_UPDATE, updateAgents } from "./agent-update.ts";
 import { addCommand, type Bind, wholeNumber } from "./tree.ts";
 
 export function addAgentCommands(program: Command, bind: Bind): void {
@@ -16,7 +17,7 @@ export function addAgentCommands(program: Command, bind: Bind): void {
     program,
     {
       usage: "agent",
-      description: "run an agent; list and drain agents",
+      description: "run an agent; list, drain and update agents",
       options: AGENT_OPTIONS,
       globals: "none",
       examples: [
@@ -73,12 +74,14 @@ export function addAgentCommands(program: Command, bind: Bind): void {
     bind,
     drain,
   );
+  addCommand(group, AGENT_UPDATE, bind, updateAgents);
 }
 
 const COLUMNS: Column<Agent>[] = [
   { title: "ID", value: (agent) => agent.id, align: "right" },
   { title: "NAME", value: (agent) => agent.name },
   { title: "STATE", value: (agent) => agent.state, whole: true },
+  { title: "VERSION", value: versionText, optional: true },
   { title: "HOST", value: (agent) => agent.session?.hostname },
   { title: "CPUS", value: (agent) => ofTotal(agent.session?.free.cpus, agent.session?.capacity.cpus), align: "right" },
   { title: "MEMORY", value: (agent) => humanBytes(agent.session?.capacity.memory_bytes), align: "right" },
@@ -142,6 +145,7 @@ async function show(invocation: Invocation): Promise<undefined> {
     const { items } = drawing === "unicode" ? await client.call("getAgentMetrics", { params }) : { items: [] };
     fields.push(["measured", humanTime(agent.figures.at)], ...nodeFields(agent.figures, items, drawing));
   }
+  fields.push(...updateFields(agent));
   invocation.out.write(renderFields(fields, invocation.out));
 }
 
@@ -156,7 +160,7 @@ async function drain(invocation: Invocation): Promise<undefined> {
 }
 
 /** The number of an agent that is given by number or by name. Throws `agent_not_found`. */
-async function findAgent(client: Client, text: string): Promise<number> {
+export async function findAgent(client: Client, text: string): Promise<number> {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
   for await (const { id, name } of everyItem((query) => client.call("listAgents", { query }))) {
     if (name === text) return id;
@@ -165,6 +169,24 @@ async function findAgent(client: Client, text: string): Promise<number> {
     "agent_not_found",
     `There is no agent "${text}"; "airavata agent list" shows those there are.`,
   );
+}
+
+/** What it runs, and where it is on its way to. */
+function versionText({ session, update }: Agent): string | undefined {
+  if (!update || update.state === "UPDATED" || update.state === "SKIPPED") return session?.program;
+  return `${session?.program ?? ""} → ${update.version} ${update.state}`.trim();
+}
+
+function updateFields({ update, pinned_version: pinned, updates_refused: refused }: Agent): [string, string][] {
+  const fields: [string, string][] = [];
+  if (update) {
+    const { version, state, message, changed_at, rollout } = update;
+    const said = message === "" ? "" : `: ${message}`;
+    fields.push(["update", `${state} to ${version} (rollout ${rollout}, ${humanTime(changed_at)})${said}`]);
+  }
+  if (refused) fields.push(["updates", "refused by the operator"]);
+  else if (pinned !== null) fields.push(["updates", `pinned to ${pinned}`]);
+  return fields;
 }
 
 function ofTotal(free: number | undefined, total: number | undefined): string | undefined {

@@ -32,7 +32,6 @@ export const UNSUPPORTED: UnsupportedCommand[] = [
   ...family("data", "files of storage resources", ["ls", "put", "get"]),
   ...family("allocation", "allocations", ["list", "show", "cancel"]),
   { path: "experiment derive", what: "make a new experiment from an old one" },
-  { path: "agent update", what: "put a newer agent program in place" },
   { path: "admin backup", what: "write a backup of the database" },
   { path: "admin restore", what: "restore a backup" },
   { path: "admin gc", what: "remove what is past its retention" },

@@ -21,6 +21,7 @@ import type { FromAgent, Reaction, ToAgent } from "../../../shared/protocol/mess
 import type { AgentFigures } from "../../domain/agent/figures.ts";
 import type { AgentFiles, FileRead } from "../../domain/agent/files.ts";
 import type { AgentSession, AgentSessions } from "../../domain/agent/session.ts";
+import type { AgentPrograms, UpdateState } from "../../domain/release/programs.ts";
 import { closeSocket } from "./close.ts";
 import { writeFrame } from "./frame.ts";
 import { AgentRequests } from "./requests.ts";
@@ -31,10 +32,14 @@ export interface AgentSockets {
   /** `stream` is what the socket was opened on. */
   accept(socket: WebSocket, stream: Duplex): void;
   files: AgentFiles;
+  programs: AgentPrograms;
   /** Proven sessions, for figures. */
   sessions(): number;
   close(): void;
 }
+
+/** The version of the protocol from which on updates are spoken of. */
+const UPDATES_SINCE = 2;
 
 /** What an agent must do about our refusals; every other one means: come back later. */
 const REACTIONS: Partial<Record<ErrorCode, Reaction>> = {
@@ -46,14 +51,21 @@ export function createAgentSockets(options: {
   sessions: AgentSessions;
   figures: AgentFigures;
   log: Logger;
+  reportUpdate(agent: AgentId, state: UpdateState): Promise<void>;
 }): AgentSockets {
-  const { sessions, figures, log } = options;
+  const { sessions, figures, log, reportUpdate } = options;
   const open = new Set<AgentSocket>();
   const proven = new Map<AgentId, AgentSocket>();
   const room: Room = {
     sessions,
     figures,
     log,
+    reportUpdate: (agent, state) => {
+      reportUpdate(agent, state).catch((error: unknown) => {
+        // It tells again after its next welcome, and a rollout asks who is silent.
+        log.warn("what an agent says about its update could not be kept", { agent, error });
+      });
+    },
     proven: (agent, socket) => void proven.set(agent, socket),
     isProven: (agent, socket) => proven.get(agent) === socket,
     gone: (agent, socket) => {
@@ -80,6 +92,10 @@ export function createAgentSockets(options: {
       open.add(new AgentSocket(socket, stream, room));
     },
     files: filesOf(proven),
+    programs: {
+      platform: (agent) => proven.get(agent)?.platform,
+      ask: (agent, message) => proven.get(agent)?.ask(message),
+    },
     sessions: () => proven.size,
     close() {
       stopListening();
@@ -120,6 +136,7 @@ interface Room {
   sessions: AgentSessions;
   figures: AgentFigures;
   log: Logger;
+  reportUpdate(agent: AgentId, state: UpdateState): void;
   proven(agent: AgentId, socket: AgentSocket): void;
   isProven(agent: AgentId, socket: AgentSocket): boolean;
   gone(agent: AgentId | undefined, socket: AgentSocket): void;
@@ -131,6 +148,8 @@ let accepted = 0;
 class AgentSocket {
   private readonly number = ++accepted;
   readonly requests: AgentRequests;
+  /** Null: its program does not know updates. */
+  platform: string | null = null;
   private readonly socket: WebSocket;
   private readonly stream: Duplex;
   private readonly room: Room;
@@ -156,6 +175,11 @@ class AgentSocket {
     }, HELLO_TIMEOUT_MS);
     this.challenge = room.sessions.challenge();
     this.send(this.challenge);
+  }
+
+  /** Of a program that knows updates; others answer that they know no such message. */
+  ask(message: Extract<ToAgent, { type: "update" }>): void {
+    if (this.platform !== null) this.send(message);
   }
 
   /** Says why and ends the connection. */
@@ -202,6 +226,7 @@ class AgentSocket {
       throw new AiravataError("frame_invalid", `"${message.type}" came before the hello was accepted`);
     }
     if (message.type === "chunk" || message.type === "listed") this.requests.receive(message);
+    else if (message.type === "update_state") this.room.reportUpdate(this.agent as AgentId, message);
     else if (message.type === "error")
       this.room.log.warn("an agent reports an error", { agent: this.agent, ...message });
     else if (message.type === "metrics") {
@@ -224,6 +249,7 @@ class AgentSocket {
     if (this.closing || this.socket.readyState !== this.socket.OPEN) return session.disconnected();
     clearTimeout(this.helloTimer);
     this.agent = hello.agent;
+    this.platform = hello.version >= UPDATES_SINCE ? (hello.platform ?? null) : null;
     this.session = session;
     this.room.proven(hello.agent, this);
   }

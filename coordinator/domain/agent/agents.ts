@@ -3,6 +3,7 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import type { AgentStore, StoredAgent } from "../../store/agents.ts";
+import type { RolloutStore } from "../../store/rollouts.ts";
 import type { Listed } from "../experiment/list.ts";
 import type { AgentFigures } from "./figures.ts";
 import type { HistoryRow } from "./node-history.ts";
@@ -12,6 +13,7 @@ export interface AgentSources {
   dispatcher: Dispatcher;
   agents: AgentStore;
   figures: AgentFigures;
+  rollouts: RolloutStore;
 }
 
 /** By number. Throws `cursor_invalid`. */
@@ -23,7 +25,7 @@ export async function listAgents(
     throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
   }
   const stored = await sources.agents.list(Number(query.cursor ?? 0), query.limit + 1);
-  const items = withViews(sources, stored.slice(0, query.limit));
+  const items = await withViews(sources, stored.slice(0, query.limit));
   return { items, nextCursor: stored.length > query.limit ? String(items.at(-1)!.agent) : null };
 }
 
@@ -31,7 +33,7 @@ export async function listAgents(
 export async function findAgent(sources: AgentSources, id: AgentId): Promise<AgentRecord> {
   const stored = await sources.agents.find(id);
   if (!stored || stored.revokedAtMs !== null) throw new AiravataError("agent_not_found", `no agent ${id} is enrolled`);
-  return withViews(sources, [stored])[0]!;
+  return (await withViews(sources, [stored]))[0]!;
 }
 
 /**
@@ -66,7 +68,14 @@ export function measuredAgents({ dispatcher, figures }: Pick<AgentSources, "disp
   });
 }
 
-function withViews({ dispatcher, figures }: AgentSources, stored: StoredAgent[]): AgentRecord[] {
+async function withViews(
+  { dispatcher, figures, rollouts }: AgentSources,
+  stored: StoredAgent[],
+): Promise<AgentRecord[]> {
+  const ids = stored.map(({ agent }) => agent);
+  const [latest, policies] = await Promise.all([rollouts.latest(ids), rollouts.policies(ids)]);
+  const targets = new Map(latest.map((target) => [target.agent, target]));
+  const allowed = new Map(policies.map((policy) => [policy.agent, policy]));
   const views = new Map(dispatcher.agents().map((view) => [view.agent, view]));
   return stored.map(({ agent, name, enrolledAtMs }) => ({
     agent,
@@ -74,6 +83,8 @@ function withViews({ dispatcher, figures }: AgentSources, stored: StoredAgent[])
     enrolledAtMs,
     view: views.get(agent) ?? null,
     sample: figures.latest(agent) ?? null,
+    target: targets.get(agent) ?? null,
+    policy: allowed.get(agent) ?? null,
   }));
 }
 

@@ -1,6 +1,7 @@
 /** An agent as people see it. */
 import type { AgentId } from "../../../shared/model/ids.ts";
 import type { AgentView } from "../../dispatch/contract.ts";
+import type { StoredTarget, UpdatePolicy } from "../../store/rollouts.ts";
 import type { NodeSample } from "./node-sample.ts";
 
 export interface AgentRecord {
@@ -11,4 +12,8 @@ export interface AgentRecord {
   view: AgentView | null;
   /** What it measured last; null when nothing came. */
   sample: NodeSample | null;
+  /** Its part in the latest rollout that it belongs to. */
+  target: StoredTarget | null;
+  /** What the operator allows; null: every update. */
+  policy: UpdatePolicy | null;
 }

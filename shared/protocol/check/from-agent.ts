@@ -1,4 +1,5 @@
 /** One checker per message from the agent. The table is typed by the union: a new message does not compile without one. */
+import { UPDATE_PHASES, VERSION_LENGTH_MAX } from "../../model/update.ts";
 import type { FromAgent } from "../messages.ts";
 import {
   attemptGroups,
@@ -16,6 +17,7 @@ import {
   integer,
   NAME_LENGTH_MAX,
   object,
+  oneOf,
   PATH_LENGTH_MAX,
   refuse,
   SENTENCE_LENGTH_MAX,
@@ -48,6 +50,7 @@ export const FROM_AGENT_CHECKS: Record<FromAgent["type"], (message: Fields) => v
     lasts(message.lastsMs);
     flag(message.draining, "draining");
     attemptGroups(message.held, "held", HELD_ATTEMPTS_MAX, heldColumns);
+    if (message.platform !== undefined) text(message.platform, "platform");
   },
   free(message) {
     integer(message.ahead, "ahead", AHEAD_MIN, AHEAD_LIMIT);
@@ -92,6 +95,12 @@ export const FROM_AGENT_CHECKS: Record<FromAgent["type"], (message: Fields) => v
     }
     if (message.problem !== undefined) text(message.problem, "problem", SENTENCE_LENGTH_MAX);
     flag(message.end, "end");
+  },
+  update_state(message) {
+    integer(message.rollout, "rollout", 1);
+    text(message.version, "version", VERSION_LENGTH_MAX);
+    oneOf(message.phase, "phase", UPDATE_PHASES);
+    text(message.message, "message", SENTENCE_LENGTH_MAX);
   },
   goodbye(message) {
     text(message.reason, "reason", SENTENCE_LENGTH_MAX);

@@ -1,4 +1,5 @@
 /** One checker per message to the agent. The table is typed by the union: a new message does not compile without one. */
+import { RELEASE_BYTES_MAX, VERSION_LENGTH_MAX } from "../../model/update.ts";
 import type { ToAgent } from "../messages.ts";
 import { attemptGroup, attemptGroups, HELD_ATTEMPTS_MAX, TASKS_MAX } from "./columns.ts";
 import {
@@ -82,6 +83,15 @@ export const TO_AGENT_CHECKS: Record<ToAgent["type"], (message: Fields) => void>
     integer(message.request, "request");
     const length = attemptGroup(object(message.group, "group"), "group");
     if (length > TASKS_MAX) refuse("group", `at most ${TASKS_MAX} tasks`);
+  },
+  update(message) {
+    integer(message.rollout, "rollout", 1);
+    text(message.version, "version", VERSION_LENGTH_MAX);
+    if (typeof message.sha256 !== "string" || !/^[0-9a-f]{64}$/.test(message.sha256)) {
+      refuse("sha256", "64 hexadecimal digits");
+    }
+    integer(message.sizeBytes, "sizeBytes", 1, RELEASE_BYTES_MAX);
+    text(message.path, "path", PATH_LENGTH_MAX);
   },
   error: errorMessage,
 };

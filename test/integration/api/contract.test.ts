@@ -3,12 +3,16 @@
  * and answers as its schema says: each answer is checked, and an answer with a field too many fails.
  */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { z } from "zod";
 import { Problem } from "../../../shared/api/problem.ts";
 import { API_PREFIX, type Route, type RouteId, routes } from "../../../shared/api/routes.ts";
 import { CATALOGUE } from "../../../shared/error/catalogue.ts";
 import { completeEverything, connectAgent, endGroup, enrolTestAgent, until } from "../../support/agent-peer.ts";
+import { publish } from "../../support/agent-release.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 
 const TABLE = Object.entries<Route>(routes) as [RouteId, Route][];
@@ -71,6 +75,8 @@ test("closed by default: without a token, or with a wrong one, only what the tab
   }
   assert.deepEqual(open.sort(), [
     "agentSession",
+    "downloadAgent",
+    "downloadAgentSum",
     "enrolAgent",
     "health",
     "healthDatabase",
@@ -114,7 +120,10 @@ test("what a page of another origin could do: nothing", async (t) => {
 
 /** The answers of all routes, in an order in which each has something to answer. */
 async function answers(t: TestContext): Promise<Map<RouteId, { status: number; body: unknown }>> {
-  const at = await startTestCoordinator(t);
+  const agentReleases = mkdtempSync(join(tmpdir(), "airavata-contract-"));
+  t.after(() => rmSync(agentReleases, { recursive: true, force: true }));
+  for (const platform of ["linux-x64", "linux-arm64"]) publish(agentReleases, "1.2.0", "program", { platform });
+  const at = await startTestCoordinator(t, { agentReleases });
   const given = new Map<RouteId, { status: number; body: unknown }>();
   const identity = await enrolTestAgent(at);
   const peer = await connectAgent(at, identity);
@@ -179,6 +188,14 @@ tasks:
   await call("listAgents", `${api}/agents`);
   await call("getAgent", `${api}/agents/1`);
   await call("getAgentMetrics", `${api}/agents/1/metrics`);
+  await call("setUpdatePolicy", `${api}/agents/1/update-policy`, { pinned_version: "1.2.0", updates_refused: false });
+  await call("listReleases", `${api}/agent-releases`);
+  await call("beginRollout", `${api}/agent-rollouts`, {});
+  await call("stopRollout", `${api}/agent-rollouts/1/stop`);
+  await call("getRollout", `${api}/agent-rollouts/1`);
+  await call("listRollouts", `${api}/agent-rollouts`);
+  await call("downloadAgent", `${api}/agent/download/linux-x64`);
+  await call("downloadAgentSum", `${api}/agent/download/linux-x64/sha256`);
   await call("drainAgent", `${api}/agents/1/drain`);
   await call("createEnrolmentToken", `${api}/enrolment-tokens`, { note: "for the contract" });
   await call("listEnrolmentTokens", `${api}/enrolment-tokens`);

@@ -111,6 +111,7 @@ export class Host implements Watched {
       agent: this.agent,
       name: `agent ${this.agent}`,
       program: "0",
+      platform: "linux-x64",
       hostname: this.name,
       root: `root of ${this.name}`,
       capacity: { cpus, memoryBytes: GIB, gpus: 0, vramBytes: 0, diskBytes: GIB, custom: {}, labels: {} },

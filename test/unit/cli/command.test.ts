@@ -229,7 +229,15 @@ const answer = (response: ServerResponse, body: unknown): true => {
 };
 
 test("an agent is named by its number or by its name", async () => {
-  const agent = { id: 3, name: "node-7", enrolled_at: "2026-01-01T00:00:00Z", state: "GONE", session: null };
+  const untouched = { update: null, pinned_version: null, updates_refused: false };
+  const agent = {
+    ...untouched,
+    id: 3,
+    name: "node-7",
+    enrolled_at: "2026-01-01T00:00:00Z",
+    state: "GONE",
+    session: null,
+  };
   server.intercept = ({ path }, response) => {
     if (path === "/agents/3") return answer(response, agent);
     return path === "/agents" && answer(response, { items: [agent], next_cursor: null });

@@ -47,6 +47,7 @@ export const TO_AGENT: ToAgent[] = [
   { type: "ack", groups: [attempts], refused: [{ group: attempts, code: "stale", message: "attempt 3 is newer" }] },
   { type: "recall", groups: [attempts] },
   { type: "cancel", groups: [attempts], graceMs: 10_000, reason: "canceled" },
+  { type: "update", rollout: 4, version: "1.2.0-rc.1", sha256: "0f".repeat(32), sizeBytes: 110e6, path: "/api/v1/x" },
   { type: "drain", reason: "maintenance" },
   { type: "renewed", sentAtMs: 123_456 },
   {
@@ -92,7 +93,9 @@ export const FROM_AGENT: FromAgent[] = [
     lastsMs: 3_600_000,
     draining: false,
     held: [{ ...attempts, phases: [0, 2], startedAtMs: [0, 1_790_000_000_000] }],
+    platform: "linux-x64",
   },
+  { type: "update_state", rollout: 4, version: "1.2.0", phase: "DOWNLOADING", message: "3 of 110 MB" },
   { type: "free", ahead: -1, lastsMs: null, draining: true },
   { type: "renew", sentAtMs: 99 },
   { type: "started", groups: [{ ...attempts, startedAtMs: [1, 1_790_000_000_000] }] },
