@@ -1,5 +1,5 @@
 /** An agent in the test's own process, in a directory of its own, with the runner of this machine. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -40,6 +40,13 @@ export async function startAgent(
   more: Partial<AgentOptions> = {},
 ): Promise<RunningAgent> {
   return createAgent(agentOptions(apiUrl, outputDir, more));
+}
+
+const TMPFS_MAGIC = 0x01021994;
+
+/** Whether what is written there counts as written to storage: a file system in memory has none. */
+export async function countsStorage(directory: string): Promise<boolean> {
+  return (await statfs(directory)).type !== TMPFS_MAGIC;
 }
 
 /** Ends supervisor, runners and whatever they run, then removes the directory. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { test } from "node:test";
+import { countsStorage } from "../../support/agent.ts";
 import { bench } from "./harness.ts";
 
 const { ENOENT, EACCES, ENOEXEC, ENOTDIR } = constants.errno;
@@ -159,4 +160,19 @@ test("exit status, signal, times and usage are told", async (t) => {
   assert.ok(work.maxRssBytes > 25_000_000, `rss ${work.maxRssBytes}`);
   assert.ok(work.startedAtMs >= before - 2 && work.endedAtMs <= Date.now() + 2 && work.endedAtMs >= work.startedAtMs);
   assert.ok(Math.abs(work.endedAtMs - work.startedAtMs - work.durationMs) < 50);
+});
+
+test("what a task and its children wrote to storage is told with their output, and again to the next agent", async (t) => {
+  const b = bench(t);
+  await b.open();
+  const silent = await b.shell("true");
+  assert.equal(silent.writtenBytes, 0);
+  const end = await b.shell("echo said; (head -c 3000000 /dev/zero > child); head -c 2000000 /dev/zero > own; wait");
+  assert.equal(end.stdout.inline?.toString(), "said\n");
+  const counted = await countsStorage(b.root);
+  assert.ok(end.writtenBytes >= (counted ? 5_000_000 : 0) && end.writtenBytes < 20_000_000, `${end.writtenBytes}`);
+  await b.client.close();
+  await b.open();
+  const again = b.client.adopted.ended.find(({ key }) => key === end.key);
+  assert.deepEqual([again?.writtenBytes, again?.stdout.inline?.toString()], [end.writtenBytes, "said\n"]);
 });

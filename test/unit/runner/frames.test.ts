@@ -110,3 +110,20 @@ test("a record that does not add up is none", () => {
   record.writeUInt32LE(100, 120);
   assert.equal(decodeRecord(record, 0, 136, 0), undefined);
 });
+
+test("what a task moved stands behind its output, where the flag says so; without it nothing is read there", () => {
+  const record = Buffer.alloc(128 + 8 + 16);
+  record[12] = 2;
+  record.writeUInt32LE(3, 120);
+  record.writeUInt32LE(5, 124);
+  record.writeBigUInt64LE(7n, 136);
+  record.writeBigUInt64LE(2n ** 31n, 144);
+  const moved = (bytes: number) => {
+    const event = decodeRecord(record, 0, bytes, 0)?.event;
+    return event?.type === "ended" ? [event.readBytes, event.writtenBytes] : undefined;
+  };
+  assert.deepEqual(moved(152), [0, 0]);
+  record.writeUInt16LE(256, 36);
+  assert.deepEqual(moved(152), [7 * 512, 2 ** 40]);
+  assert.equal(moved(151), undefined);
+});
