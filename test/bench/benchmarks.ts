@@ -3,10 +3,13 @@
 import { agentBenchmark } from "./agent/rest.ts";
 import { agents } from "./agents/agents.ts";
 import type { Benchmark } from "./benchmark.ts";
+import { growth } from "./growth/growth.ts";
 import { latency } from "./latency/latency.ts";
 import { rateBenchmark } from "./rate.ts";
 import { atLeast } from "./report/goal.ts";
 import { ratio } from "./report/measure.ts";
+import { snapshot } from "./snapshot/snapshot.ts";
+import { takeover } from "./takeover/takeover.ts";
 
 export const BENCHMARKS: Record<string, Benchmark> = {
   cycle: rateBenchmark("cycle", {
@@ -50,6 +53,9 @@ export const BENCHMARKS: Record<string, Benchmark> = {
     goals: (figures) => [atLeast("shell line", ratio(figures, "airavata, shell", "xargs -P2 sh -c"), 1.5, "× xargs")],
   }),
   latency,
+  snapshot,
   agents,
+  takeover,
+  growth,
   agent: agentBenchmark,
 };

@@ -10,6 +10,7 @@ import { amount, atMost } from "../report/goal.ts";
 import { cpuMsOfTree } from "../report/measure.ts";
 import { textTable } from "../report/table.ts";
 import { type Server, startServer, until } from "../system/coordinator.ts";
+import { figureOf } from "../system/figures.ts";
 import type { FleetAnswer, FleetRequest, Member } from "./fleet.ts";
 import { Inspector, type Memory } from "./inspector.ts";
 
@@ -45,7 +46,7 @@ export const agents: Benchmark = {
     const profiled = path === undefined ? undefined : await inspector.profile(path);
     const cpu = await cpuShare(server.pid, quick ? CPU_WINDOW_MS / 3 : CPU_WINDOW_MS);
     await profiled?.();
-    const seen = await welcomedBy(server);
+    const seen = await figureOf(server, "workers_active");
     if (seen !== count) throw new Error(`the coordinator counts ${seen} sessions of ${count}`);
     inspector.close();
     const refusedBefore = fleet.refused;
@@ -128,11 +129,6 @@ async function cpuShare(pid: number, windowMs: number): Promise<number> {
   const cpu = cpuMsOfTree(pid);
   await sleep(windowMs);
   return (cpuMsOfTree(pid) - cpu) / (performance.now() - start);
-}
-
-async function welcomedBy(server: Server): Promise<number> {
-  const answer = await fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${server.token}` } });
-  return Number(/^scheduler_workers_active (\d+)/m.exec(await answer.text())?.[1]);
 }
 
 /** The client processes together; each has a source address of its own, so that ports do not run out. */

@@ -20,7 +20,7 @@ interface Answer {
 export class Inspector {
   private readonly socket: WebSocket;
   private readonly pid: number;
-  private readonly waiting = new Map<number, (result: Answer) => void>();
+  private readonly waiting = new Map<number, PromiseWithResolvers<Answer>>();
   private last = 0;
 
   private constructor(socket: WebSocket, pid: number) {
@@ -28,8 +28,11 @@ export class Inspector {
     this.pid = pid;
     socket.on("message", (data) => {
       const { id, result } = JSON.parse(String(data));
-      this.waiting.get(id)?.(result);
+      this.waiting.get(id)?.resolve(result);
       this.waiting.delete(id);
+    });
+    socket.on("close", () => {
+      for (const { reject } of this.waiting.values()) reject(new Error("the process closed its inspector"));
     });
   }
 
@@ -71,10 +74,9 @@ export class Inspector {
 
   private ask(method: string, params: object = {}): Promise<Answer> {
     const id = ++this.last;
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, resolve);
-      this.socket.once("close", () => reject(new Error("the process closed its inspector")));
-      this.socket.send(JSON.stringify({ id, method, params }));
-    });
+    const answer = Promise.withResolvers<Answer>();
+    this.waiting.set(id, answer);
+    this.socket.send(JSON.stringify({ id, method, params }));
+    return answer.promise;
   }
 }

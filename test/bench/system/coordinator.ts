@@ -76,7 +76,7 @@ export async function startServer(databaseUrl: string, options: ServerOptions = 
 }
 
 /** Whether it says that it leads. */
-async function leads(url: string): Promise<boolean> {
+export async function leads(url: string): Promise<boolean> {
   const answer = await fetch(`${url}/api/v1/health`).catch(() => null);
   if (answer?.ok !== true) return false;
   return ((await answer.json()) as { leading: boolean }).leading;

@@ -11,7 +11,23 @@ const CPUS = 2_000;
 const AHEAD = 1_000;
 const GIB = 2 ** 30;
 
+interface InstantIdentity {
+  agent: AgentId;
+  name: string;
+  key: ReturnType<typeof readIdentityKey>;
+}
+
+export async function enrolInstant(client: Client): Promise<InstantIdentity> {
+  const created = await client.call("createEnrolmentToken", { body: { note: "bench" } });
+  const { privatePem, publicKey } = generateIdentityKey();
+  const name = `bench-${process.pid}`;
+  const enrolled = await client.call("enrolAgent", { body: { token: created.token, name, public_key: publicKey } });
+  return { agent: enrolled.agent as AgentId, name, key: readIdentityKey(privatePem) };
+}
+
 export class InstantAgent {
+  /** Settles with its first lease. */
+  readonly leased = Promise.withResolvers<void>();
   private readonly socket: WebSocket;
   private acked = 0;
   private wanted = 0;
@@ -26,15 +42,20 @@ export class InstantAgent {
 
   /** Enrols as any agent does and opens its session; resolves when it was welcomed. */
   static async enrol(url: string, client: Client): Promise<InstantAgent> {
-    const created = await client.call("createEnrolmentToken", { body: { note: "bench" } });
-    const { privatePem, publicKey } = generateIdentityKey();
-    const name = `bench-${process.pid}`;
-    const body = { token: created.token, name, public_key: publicKey };
-    const enrolled = await client.call("enrolAgent", { body });
+    return InstantAgent.connect(url, await enrolInstant(client));
+  }
+
+  /** Opens the session of one that is enrolled. With `ahead` −1 it takes nothing, not even what fits. */
+  static async connect(url: string, identity: InstantIdentity, ahead = AHEAD): Promise<InstantAgent> {
     const socket = new WebSocket(`${url.replace(/^http/, "ws")}/api/v1/agent/session`, { perMessageDeflate: false });
     const agent = new InstantAgent(socket);
-    await agent.open(readIdentityKey(privatePem), enrolled.agent as AgentId, name);
+    await agent.open(identity, ahead);
     return agent;
+  }
+
+  /** States its credit anew. */
+  credit(ahead = AHEAD): void {
+    this.send({ type: "free", ahead, lastsMs: null, draining: false });
   }
 
   /** Resolves when that many more ends were acknowledged. */
@@ -53,7 +74,7 @@ export class InstantAgent {
     this.socket.close();
   }
 
-  private open(key: ReturnType<typeof readIdentityKey>, agent: AgentId, name: string): Promise<void> {
+  private open({ agent, name, key }: InstantIdentity, ahead: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.socket.on("error", reject);
       this.fail = reject;
@@ -64,14 +85,16 @@ export class InstantAgent {
         const message = decodeToAgent(data as Buffer);
         if (message.type === "challenge") this.hello(message, key, agent, name);
         else if (message.type === "welcome") {
-          this.send({ type: "free", ahead: AHEAD, lastsMs: null, draining: false });
+          this.credit(ahead);
           this.renewals = setInterval(
             () => this.send({ type: "renew", sentAtMs: Math.round(performance.now()) }),
             message.ttlMs / 4,
           );
           resolve();
-        } else if (message.type === "leases") this.endAll(message.groups);
-        else if (message.type === "ack") this.count(message);
+        } else if (message.type === "leases") {
+          this.leased.resolve();
+          this.endAll(message.groups);
+        } else if (message.type === "ack") this.count(message);
         else if (message.type === "error") this.fail(new Error(message.message));
       });
     });
