@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { parseAttemptKey } from "../../shared/model/ids.ts";
-import { NODE_FIGURE_AT, type TaskUsage } from "../../shared/model/usage.ts";
+import { type GpuFigures, NODE_FIGURE_AT, type TaskUsage } from "../../shared/model/usage.ts";
 import type { FromAgent, UsageGroup } from "../../shared/protocol/messages.ts";
 import { Cost } from "./cost.ts";
 import { GpuSampler } from "./gpus.ts";
@@ -77,9 +77,10 @@ export function startMetrics(options: MetricsOptions): MetricsSampler {
       message.node[NODE_FIGURE_AT.tasks_running] = options.running().length;
       message.node[NODE_FIGURE_AT.agent_memory_bytes] = process.memoryUsage.rss();
       const found = gpus.sample(startMono);
-      if (found !== undefined) message.gpus = found;
+      if (found !== undefined) message.gpus = found.map((gpu) => gpu.map(bounded) as GpuFigures);
       message.node[NODE_FIGURE_AT.sampler_cpu] = cost.takeShare(options.mono());
     }
+    message.node = message.node?.map((value) => Math.max(-1, bounded(value)));
     if ((nodeIsDue || groups.length > 0) && !stopped && options.isWanted()) options.send(message);
     cost.pause();
   };
@@ -136,7 +137,12 @@ function add(groups: UsageGroup[], key: string, usage: TaskUsage): void {
   }
   group.indexes.push(attempt.index);
   group.attempts.push(attempt.attempt);
-  for (const field of FIELDS) group[field].push(usage[field]);
+  for (const field of FIELDS) group[field].push(Math.max(0, Math.round(bounded(usage[field]))));
+}
+
+/** What a driver or file system makes up must not make a frame that is refused: that would cost the session. Exported for tests. */
+export function bounded(value: number): number {
+  return Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : -1;
 }
 
 const FIELDS = ["cpuMs", "cpuPermille", "memoryBytes", "memoryPeakBytes", "readBytes", "writtenBytes"] as const;

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { nextPeriodMs, startMetrics } from "../../../agent/metrics/sampler.ts";
+import { bounded, nextPeriodMs, startMetrics } from "../../../agent/metrics/sampler.ts";
 import { TaskSampler } from "../../../agent/metrics/tasks.ts";
 import { readAgentSettings } from "../../../agent/settings.ts";
 
@@ -197,4 +197,9 @@ test("an interval is 0 or a second at least", () => {
   assert.throws(() => read("999ms"), { code: "setting_invalid", message: /--metrics-interval.*at least 1s/ });
   assert.equal(read("1s"), 1_000);
   assert.equal(read("0s"), 0);
+});
+
+test("what a driver makes up becomes what is not known", () => {
+  assert.deepEqual([Number.NaN, Number.POSITIVE_INFINITY, 1e300, -1e300, 2 ** 53].map(bounded), [-1, -1, -1, -1, -1]);
+  assert.deepEqual([0, 0.5, -1, 2 ** 53 - 1].map(bounded), [0, 0.5, -1, 2 ** 53 - 1]);
 });
