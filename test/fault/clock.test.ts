@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { Blame } from "../../shared/model/attempt.ts";
 import { FaultClock } from "../support/fault-clock.ts";
 import { judge, Ledger } from "../support/fault-ledger.ts";
 import { type FaultProcess, until } from "../support/fault-process.ts";
@@ -87,6 +88,9 @@ test("clocks that are set an hour ahead and back cost nothing", {
     const { contradictions, inVain, ends } = await judge(stack, steady, TASKS, ledger);
     assert.deepEqual({ contradictions, inVain }, { contradictions: [], inVain: {} });
     t.diagnostic(JSON.stringify(ends));
+    // Not even for the moment until it says hello again.
+    const lost = await stack.rows("select 1 from attempt_end where $1 = any(blames)", [Blame.AGENT_LOST]);
+    assert.equal(lost.length, 0);
     for (const { command, ended } of [agent, coordinator]) assert.equal(ended, undefined, command.name);
   });
 });
