@@ -129,13 +129,22 @@ export function runnerProcesses(outputDir: string, role: "supervise" | "run"): n
   return allProcesses()
     .filter(({ words }) => words[0]?.includes("airavata-runner") && words[1] === role)
     .map(({ pid }) => pid)
-    .filter((pid) => {
-      try {
-        return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${outputDir}/`);
-      } catch {
-        return false;
-      }
-    });
+    .filter((pid) => worksBelow(pid, outputDir));
+}
+
+/** Processes that work in a directory or below it: tasks whose runner is gone do. */
+export function processesBelow(directory: string): number[] {
+  return allProcesses()
+    .map(({ pid }) => pid)
+    .filter((pid) => worksBelow(pid, directory));
+}
+
+function worksBelow(pid: number, directory: string): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${directory}/`);
+  } catch {
+    return false;
+  }
 }
 
 /** Processes whose environment holds all these texts: those of a task carry what its experiment gave them. */

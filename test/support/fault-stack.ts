@@ -15,7 +15,7 @@ import type { Health } from "../../shared/api/health.ts";
 import type { Attempt } from "../../shared/api/task.ts";
 import { PAGE_ITEMS_MAX } from "../../shared/model/constants.ts";
 import { AIRAVATA } from "./cli.ts";
-import { FaultProcess, runnerProcesses, until } from "./fault-process.ts";
+import { FaultProcess, processesBelow, runnerProcesses, until } from "./fault-process.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "./postgres/cluster.ts";
 
 export interface StackOptions {
@@ -270,11 +270,15 @@ export class FaultStack {
   }
 }
 
-/** Ends what an agent leaves behind: its supervisor first, which would start runners again, then the runners. */
+/**
+ * Ends what an agent leaves behind: its supervisor first, which would start runners again, then the runners, then the tasks,
+ * which nobody else would end now.
+ */
 export async function endRunners(outputDir: string): Promise<void> {
   await until("runners and their tasks have ended", () => {
     const supervisors = runnerProcesses(outputDir, "supervise");
-    const left = supervisors.length > 0 ? supervisors : runnerProcesses(outputDir, "run");
+    const runners = supervisors.length > 0 ? supervisors : runnerProcesses(outputDir, "run");
+    const left = runners.length > 0 ? runners : processesBelow(outputDir);
     left.forEach(kill);
     return left.length === 0;
   });

@@ -17,6 +17,12 @@ const { values } = parseArgs({
   },
 });
 
+const asked = new AbortController();
+process.once("SIGINT", () => {
+  console.log("no more faults; what was accepted is finished and judged (again Ctrl-C: leave everything as it is)");
+  asked.abort();
+});
+
 console.log(`seed ${values.seed}`);
 const report = await soak({
   minutes: Number(values.minutes),
@@ -26,6 +32,7 @@ const report = await soak({
   agents: Number(values.agents),
   lanes: Number(values.lanes),
   seed: Number(values.seed),
+  signal: asked.signal,
   tell: (line) => console.log(line),
 }).catch((error: Error) => {
   console.error(error.message);

@@ -24,6 +24,8 @@ export interface SoakOptions {
   /** Tasks at once, per agent. */
   lanes: number;
   seed: number;
+  /** Ends the faults early; what was accepted is done and judged all the same. */
+  signal?: AbortSignal;
   tell: (line: string) => void;
 }
 
@@ -74,7 +76,8 @@ async function run(world: World, options: SoakOptions): Promise<SoakReport> {
   const accepted = new Map<number, number>();
   const looking = setInterval(() => progress.look(), LOOK_MS);
   const enough = (): boolean =>
-    progress.look() >= options.tasks && performance.now() - startedMs >= options.minutes * 60_000;
+    options.signal?.aborted ||
+    (progress.look() >= options.tasks && performance.now() - startedMs >= options.minutes * 60_000);
   try {
     const submit = submitWithoutEnd(world, work, options, progress, accepted, submitting.signal);
     await Promise.race([chaos.run(options.faultsPerMinute, enough), submit]);
