@@ -12,6 +12,12 @@ type StartGroup = AttemptGroup & { startedAtMs: number[] };
  * in all, as much as a short task itself; a tenth of the 200 ms of work that are held ahead delays nothing.
  */
 const GATHER_MS = 20;
+/**
+ * Where so many have gathered by then, which is a thousand a second, frames are what such small tasks cost most: the next
+ * one takes twice as long. It is sent well before the outbox would write down what is not acknowledged.
+ */
+const GATHER_MANY_TASKS = 20;
+const GATHER_MANY_MS = 40;
 /** So many go at once. */
 const GATHER_TASKS = 100;
 /** An end's numbers take at most 9 bytes in each of 12 columns. */
@@ -48,13 +54,17 @@ function areEndsDue(state: AgentState, now: Now): boolean {
   const told = state.toldEnds.length;
   if (told === 0) return false;
   const unfinished = state.leases.size - state.endedCount;
-  return unfinished === 0 || told >= GATHER_TASKS || now.mono >= state.endsSentMono + GATHER_MS;
+  return unfinished === 0 || told >= GATHER_TASKS || now.mono >= endsDueMono(state);
+}
+
+function endsDueMono(state: AgentState): number {
+  return state.endsSentMono + (state.toldEnds.length < GATHER_MANY_TASKS ? GATHER_MS : GATHER_MANY_MS);
 }
 
 /** When reports that gather must be sent at the latest. */
 export function reportsDueMono(state: AgentState): number {
   if (state.session !== "ready" || state.congested) return Number.POSITIVE_INFINITY;
-  const ends = state.toldEnds.length > 0 ? state.endsSentMono + GATHER_MS : Number.POSITIVE_INFINITY;
+  const ends = state.toldEnds.length > 0 ? endsDueMono(state) : Number.POSITIVE_INFINITY;
   return state.toldStarts.length > 0 ? Math.min(ends, state.startsSentMono + GATHER_MS) : ends;
 }
 

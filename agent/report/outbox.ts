@@ -15,7 +15,7 @@ import type { AttemptEnd } from "./end.ts";
 import { type LogDisk, type LogFile, systemDisk } from "./log-file.ts";
 
 /** Ten round trips with a commit in each: what is not acknowledged by then may take long. */
-const WRITE_DELAY_MS = 50;
+const WRITE_DELAY_MS = 100;
 /** Rewritten beyond this when most of it is acknowledged: 8 MiB are some 50,000 ends. */
 const COMPACT_BYTES = 8 * 1024 * 1024;
 /** Beyond it nothing is appended: 4,000 unacknowledged ends of at most 13 KB (a tail of 4 KiB, escaped) fit. */

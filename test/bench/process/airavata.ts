@@ -6,8 +6,8 @@ import { startAgent, startServer } from "../system/coordinator.ts";
 import type { Database } from "../system/database.ts";
 import { SLOTS } from "./xargs.ts";
 
-/** How often the end is looked for, in ms: about one percent of a round, and hardly a load itself. */
-const POLL_MS = 50;
+/** The end is looked for after half of the time that the rest should take, and no sooner: a question costs a millisecond. */
+const POLL_LEAST_MS = 20;
 
 export async function airavataProcesses(database: Database, tasks: number, kind: "argv" | "shell"): Promise<Contender> {
   const server = await startServer(database.url);
@@ -33,7 +33,9 @@ export async function airavataProcesses(database: Database, tasks: number, kind:
         if (state === "COMPLETED" && counts.completed === tasks) break;
         if (state === "FAILED" || state === "CANCELED")
           throw new Error(`the experiment ended ${state}: ${JSON.stringify(counts)}`);
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        const rest = ((performance.now() - start) / Math.max(1, counts.completed)) * (tasks - counts.completed);
+        const waitMs = Math.min(500, Math.max(POLL_LEAST_MS, rest / 2));
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
       }
       const elapsedMs = performance.now() - start;
       const cpuMs = cpuMsOfTree(process.pid) + database.cpuMs() - cpu;

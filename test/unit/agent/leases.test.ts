@@ -93,6 +93,31 @@ test("ends gather for 20 ms while work goes on; the first, the last and a hundre
   assert.deepEqual(sent(), [3], "nothing else is held that could end");
 });
 
+test("twenty ends wait for more of them, twice as long", () => {
+  const core = new CoreDriver().ready();
+  core.run(
+    template(),
+    Array.from({ length: 22 }, (_, i) => i),
+    { medianMs: 10 },
+  );
+  const endIt = (index: number): void => {
+    core.feed({ type: "ended", end: core.end(`17.0.${index}.1`) });
+  };
+  endIt(0);
+  assert.deepEqual(
+    brief(core.turn()).filter((name) => name.startsWith("send")),
+    ["send ended"],
+  );
+  for (let index = 1; index < 20; index++) endIt(index);
+  core.turn();
+  assert.equal(core.state.wakeAtMono, core.mono + 20, "nineteen");
+  endIt(20);
+  core.turn();
+  assert.equal(core.state.wakeAtMono, core.mono + 40, "twenty");
+  assert.deepEqual(brief(core.wait(39).turn()), []);
+  assert.deepEqual(brief(core.wait(1).turn()), ["send ended"]);
+});
+
 test("a hundred ends do not wait for their time", () => {
   const core = new CoreDriver().ready();
   core.lease(
