@@ -11,6 +11,7 @@ import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
+import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
@@ -44,7 +45,7 @@ export interface CoordinatorOptions {
     | "agentReleases"
     | "updateSettleMs"
   > &
-    Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir">>;
+    Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs">>;
   databaseUrl: string;
   /** The operator's; only its hash is kept. */
   token: string;
@@ -88,6 +89,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     log,
     ttlMs: settings.sessionTtlMs,
     infrastructureRetries: settings.infrastructureRetries,
+    shareHalfLifeMs: settings.shareHalfLifeMs,
     loadEnded: stored.load,
   });
   const leading = firstLeading(dispatcher, options.signal);
@@ -100,7 +102,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   });
   const releases = openReleaseDirectory(settings.agentReleases);
   const history = withEndedTasks(stored);
-  const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases };
+  const { projects } = store;
+  const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases, projects };
   const hub = createEventHub({
     dispatcher,
     log,
@@ -153,6 +156,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     reconcilers: [
       ...createRetention(archive, remains, retentionMs, log),
       createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
+      projectsReconciler(sources),
     ],
     source: dispatcher,
     log,
@@ -177,7 +181,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       url,
       leading,
       createEnrolmentToken: async (note, lifetimeMs) => {
-        return (await createEnrolmentToken(enrolment, { note, lifetimeMs, actor: SYSTEM_ACTOR })).token;
+        return (await createEnrolmentToken(sources, { note, lifetimeMs, actor: SYSTEM_ACTOR, project: null })).token;
       },
       isEnrolled: async (agent, name) => (await agents.identity(agent as AgentId))?.name === name,
       unfinished: () => {

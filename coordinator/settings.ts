@@ -2,7 +2,12 @@
  * Every setting of the coordinator, with its default. What a name means to an operator stands in docs/settings.md.
  */
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
-import { INFRASTRUCTURE_RETRIES, RETENTION_MS, SESSION_TTL_MS } from "../shared/model/constants.ts";
+import {
+  FAIR_SHARE_HALF_LIFE_MS,
+  INFRASTRUCTURE_RETRIES,
+  RETENTION_MS,
+  SESSION_TTL_MS,
+} from "../shared/model/constants.ts";
 import { readSettings, type SettingsSources, secretValues } from "../shared/settings/read.ts";
 import type { SettingsOf, SettingsTable } from "../shared/settings/setting.ts";
 import { type UnsupportedVariable, unsupportedNotices } from "../shared/settings/unsupported.ts";
@@ -99,6 +104,15 @@ export const COORDINATOR_SETTINGS = {
     type: "string",
     default: undefined,
     doc: "Directory where tasks and attempts are written before they go, a file per experiment; not written when not set",
+  },
+  shareHalfLifeMs: {
+    flag: "--fair-share-half-life",
+    variable: "AIRAVATA_FAIR_SHARE_HALF_LIFE",
+    type: "duration",
+    default: FAIR_SHARE_HALF_LIFE_MS,
+    min: 3_600_000,
+    max: 365 * 86_400_000,
+    doc: "After this long what a project used counts half in its share",
   },
   operatorToken: {
     flag: "--operator-token-file",

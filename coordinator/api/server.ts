@@ -18,6 +18,7 @@ import type { Sources } from "../domain/experiment/find.ts";
 import type { WorkFigures } from "../domain/figures.ts";
 import type { LeaderWatch } from "../domain/forward/leader.ts";
 import type { StatementReader, StatementWriter } from "../domain/forward/statement.ts";
+import type { ProjectSources } from "../domain/project/projects.ts";
 import type { AgentPrograms } from "../domain/release/programs.ts";
 import { type RolloutSources, reportUpdate } from "../domain/release/rollouts.ts";
 import type { Archive } from "../domain/retention/archive.ts";
@@ -30,6 +31,7 @@ import { agentHandlers } from "./http/agents.ts";
 import { experimentHandlers } from "./http/experiments.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { sendProblem } from "./http/problem.ts";
+import { projectHandlers } from "./http/projects.ts";
 import { parseBodies, registerRoutes } from "./http/register.ts";
 import { releaseHandlers } from "./http/releases.ts";
 import { serviceHandlers } from "./http/service.ts";
@@ -39,7 +41,7 @@ import { acceptUpgrades } from "./socket/upgrade.ts";
 import { createWatcherSockets } from "./socket/watchers.ts";
 
 export interface ApiOptions {
-  sources: Sources & AgentSources & EnrolmentSources & RolloutSources;
+  sources: Sources & AgentSources & EnrolmentSources & RolloutSources & ProjectSources;
   /** A rollout began, or an agent told how far it is. */
   rolloutChanged(): void;
   sessions: AgentSessions;
@@ -97,6 +99,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   const metrics = createMetrics({
     work: options.work,
     agents: () => measuredAgents(sources),
+    projects: () => (sources.dispatcher.leadership().leading ? sources.dispatcher.projects() : []),
     gauges: () => ({
       agent_sessions: agents.sessions(),
       ...sources.figures.counts(),
@@ -147,6 +150,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     {
       ...experimentHandlers(sources, agents.files, options.archive),
       ...taskHandlers(sources, agents.files),
+      ...projectHandlers(sources),
       ...agentHandlers(sources),
       ...releaseHandlers(sources, rolloutChanged),
       ...serviceHandlers({

@@ -10,6 +10,7 @@ import type { ExperimentState, PhaseName, SessionState, TaskStateName } from "..
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
 import type { Batch, DecisionKind, DecisionRecord } from "./batch.ts";
 import type { LoopFigures, QueueDepth } from "./loop.ts";
+import type { ProjectConfig, ProjectView } from "./project.ts";
 
 export interface SubmitRequest {
   project: ProjectId;
@@ -140,8 +141,11 @@ export interface Dispatcher {
   submit(request: SubmitRequest): Promise<{ experiment: ExperimentId; replayed: boolean }>;
   /** Rejects with `experiment_not_found`, or `experiment_state_conflict` naming both states. */
   decide(request: DecisionRequest): Promise<{ affected: number }>;
-  /** A proven hello: registers the session (a new epoch) and answers welcome through the peer. */
-  attach(hello: Extract<FromAgent, { type: "hello" }>, peer: AgentPeer): AgentSession;
+  /**
+   * A proven hello: registers the session (a new epoch) and answers welcome through the peer. `serves`: the one project
+   * whose tasks the agent may see, null for all.
+   */
+  attach(hello: Extract<FromAgent, { type: "hello" }>, peer: AgentPeer, serves: ProjectId | null): AgentSession;
   /** Asks an agent to finish what it holds and take nothing new. */
   drain(agent: AgentId, reason: string): void;
   /** Only what is in memory: every unfinished experiment and recently ended ones. */
@@ -150,6 +154,10 @@ export interface Dispatcher {
   /** Why a task is where it is, most important reason first. */
   explain(id: ExperimentId, template: number, index: number): Reason[];
   agents(): AgentView[];
+  /** Weights and limits as the database has them; they hold from now on. Throws `not_leading`. */
+  configure(configs: ProjectConfig[]): void;
+  /** Every project that was configured or has work, as it stands now. Throws `not_leading`. */
+  projects(): ProjectView[];
   /** Figures for /metrics. */
   figures(): Record<string, number>;
   /** Of the loop itself, over all reigns of this process. */

@@ -3,21 +3,25 @@
  * does no I/O, reads no clock and has no randomness of its own, so that production, unit tests and the simulation run
  * the same thing. What is durable is in `ledger`; the rest is the floor and can be thrown away at any moment.
  */
-import { LEADERSHIP_LEASE_MS, type SessionTiming } from "../../shared/model/constants.ts";
-import type { AgentId, ExperimentId } from "../../shared/model/ids.ts";
+import { FAIR_SHARE_HALF_LIFE_MS, LEADERSHIP_LEASE_MS, type SessionTiming } from "../../shared/model/constants.ts";
+import type { AgentId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import type { Capacity, Quantities } from "../../shared/model/requirement.ts";
 import type { SessionState } from "../../shared/model/states.ts";
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
 import type { Batch } from "./batch.ts";
 import { drawConclusions } from "./conclusions.ts";
 import type { DecisionRequest, SubmitRequest } from "./contract.ts";
-import { Classes, type TaskClass } from "./floor/classes.ts";
+import { Classes, type Shape, type TaskClass } from "./floor/classes.ts";
 import type { Cut } from "./floor/gather.ts";
 import { Heap } from "./floor/heap.ts";
+import { Projects } from "./floor/projects.ts";
+import type { Reservation } from "./floor/reserve.ts";
 import { restoreFloor } from "./floor/restore.ts";
+import { type RestoredProjects, restoreProjects } from "./floor/usage.ts";
 import type { ExperimentLedger, Ledger, TemplateLedger } from "./ledger/ledger.ts";
 import type { Mutations } from "./mutations.ts";
 import type { Now } from "./ports.ts";
+import type { ProjectConfig } from "./project.ts";
 
 /** A connection as the core names it; a number given by the shell, rising in the order in which they were opened. */
 export type Peer = number;
@@ -25,13 +29,16 @@ export type Peer = number;
 export type CoreEvent =
   | { type: "submit"; request: number; submit: SubmitRequest }
   | { type: "decide"; request: number; decision: DecisionRequest }
-  | { type: "hello"; peer: Peer; hello: Extract<FromAgent, { type: "hello" }> }
+  /** `serves`: the one project whose tasks this agent may see; null or left out: all of them. */
+  | { type: "hello"; peer: Peer; hello: Extract<FromAgent, { type: "hello" }>; serves?: ProjectId | null }
   | { type: "message"; peer: Peer; message: FromAgent }
   | { type: "disconnected"; peer: Peer }
   | { type: "drain"; agent: AgentId; reason: string }
   /** The append of this seq was answered. */
   | { type: "committed"; seq: number }
   | { type: "leadership"; untilMono: number }
+  /** Weights and limits as the database has them; those that it names no more stay as they were. */
+  | { type: "projects"; configs: ProjectConfig[] }
   /** An ended experiment is back in memory because somebody decides about it. */
   | { type: "revive"; experiment: ExperimentLedger }
   | { type: "tick" };
@@ -77,6 +84,10 @@ export interface Held {
   phase: number;
   /** Wall-clock ms at which its agent says that it started; 0 until it does. */
   startedAtMs: number;
+  /** Cpu-seconds that it counts for while it is held; kept by floor/meter.ts alone, as is the next. */
+  expected: number;
+  /** Monotonic ms since when its run is counted; null while it is not. */
+  meteredMono: number | null;
 }
 
 /** What the dispatcher knows of one agent in this reign. */
@@ -105,8 +116,10 @@ export interface AgentFloor {
   readonly aheadQueue: Held[];
   /** Templates whose definition this session has. */
   readonly sent: Set<TemplateLedger>;
-  /** Whether a class fits it when idle. */
-  readonly suits: Map<TaskClass, boolean>;
+  /** Whether a shape fits it when idle. */
+  readonly suits: Map<Shape, boolean>;
+  /** The one project that it serves; null: all. */
+  serves: ProjectId | null;
 }
 
 export interface CoreConfig {
@@ -115,6 +128,8 @@ export interface CoreConfig {
   timeline: number;
   timing: SessionTiming;
   infrastructureRetries: number;
+  /** Half-life of what a project used; FAIR_SHARE_HALF_LIFE_MS when left out. */
+  shareHalfLifeMs?: number | undefined;
   /** Uniform in [0, 1). */
   random: () => number;
   mutations: Mutations;
@@ -124,6 +139,11 @@ export interface Core {
   readonly config: CoreConfig;
   readonly ledger: Ledger;
   readonly classes: Classes;
+  readonly projects: Projects;
+  /** The agent that is kept free for a class that needs more room than it ever finds. */
+  reserved: Reservation | null;
+  /** Of the event that is handled. */
+  now: Now;
   readonly held: Map<number, Held>;
   /** Held tasks that their agent said to have started, by experiment; kept by floor/hold.ts alone. For people only. */
   readonly running: Map<ExperimentId, number>;
@@ -166,11 +186,21 @@ export interface Figures {
 const EPOCHS_PER_TERM = 2 ** 32;
 
 /** A core over a loaded ledger. Every open lease counts as held until ttl + the leadership lease from now. */
-export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: number, now: Now): Core {
+export function createCore(
+  config: CoreConfig,
+  ledger: Ledger,
+  leadUntilMono: number,
+  now: Now,
+  restored?: RestoredProjects,
+): Core {
+  const projects = new Projects(config.shareHalfLifeMs ?? FAIR_SHARE_HALF_LIFE_MS);
   const core: Core = {
     config,
     ledger,
-    classes: new Classes(),
+    classes: new Classes(projects),
+    projects,
+    reserved: null,
+    now,
     held: new Map(),
     agents: new Map(),
     peers: new Map(),
@@ -190,6 +220,7 @@ export function createCore(config: CoreConfig, ledger: Ledger, leadUntilMono: nu
     clockOffsetMs: now.wall - now.mono,
     figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
   };
+  restoreProjects(core, restored, now);
   restoreFloor(core, now);
   for (const id of ledger.experiments.keys()) drawConclusions(core, id);
   return core;

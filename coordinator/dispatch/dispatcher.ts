@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 import { LEADERSHIP_RENEWAL_MS, sessionTiming } from "../../shared/model/constants.ts";
-import type { ExperimentId } from "../../shared/model/ids.ts";
+import type { ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { AgentPeer, AgentSession, Committed, Dispatcher, Leadership } from "./contract.ts";
 import { createCore, type Reply } from "./core.ts";
@@ -18,7 +18,7 @@ import { createLoopFigures, journalLagMs, queueDepths } from "./loop.ts";
 import { NO_MUTATIONS } from "./mutations.ts";
 import { Deposed, type LeadershipPort, type Reign } from "./ports.ts";
 import { Reigning } from "./reigning.ts";
-import { agentViews, coreFigures, experimentView, taskViews } from "./views.ts";
+import { agentViews, coreFigures, experimentView, projectViews, taskViews } from "./views.ts";
 
 /** Pause before the next campaign after a reign failed, so that a broken database is not hammered. */
 const CAMPAIGN_PAUSE_MS = 200;
@@ -31,6 +31,8 @@ export interface DispatcherOptions {
   log: Logger;
   ttlMs: number;
   infrastructureRetries: number;
+  /** Half-life of what projects used; the constant's when left out. */
+  shareHalfLifeMs?: number;
   /** History of one ended experiment, to bring it back when somebody retries it; null when there is none. */
   loadEnded: (id: ExperimentId) => Promise<LoadedState | null>;
 }
@@ -85,11 +87,21 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     // Who stopped meanwhile found no reign to end.
     if (stopping.signal.aborted) return "this coordinator is stopping";
     const { shard, term, timeline } = reign;
-    const { random, infrastructureRetries } = options;
+    const { random, infrastructureRetries, shareHalfLifeMs } = options;
     const timing = sessionTiming(options.ttlMs);
-    const config = { shard, term, timeline, timing, infrastructureRetries, random, mutations: NO_MUTATIONS };
+    const config = {
+      shard,
+      term,
+      timeline,
+      timing,
+      infrastructureRetries,
+      shareHalfLifeMs,
+      random,
+      mutations: NO_MUTATIONS,
+    };
     const now = { mono: options.clock.mono(), wall: options.clock.wall() };
-    const core = createCore(config, ledger, untilMono, now);
+    const { projects: configs = [], usage = [], batches } = loaded;
+    const core = createCore(config, ledger, untilMono, now, { configs, usage, batches });
     const { clock, log } = options;
     const { checkpointSeq } = loaded;
     reigning = new Reigning({ reign, core, clock, log, figures, checkpointSeq, committed: publish });
@@ -147,10 +159,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (!("ok" in reply) || reply.ok !== "decided") throw new Error("a decision was answered with something else");
       return { affected: reply.affected };
     },
-    attach: (hello, peer) => {
+    attach: (hello, peer, serves) => {
       const reign = inTime();
       if (reign === null) return refuseSession(peer, detail);
-      return attachSession(reign, hello, peer);
+      return attachSession(reign, hello, peer, serves);
     },
     drain: (agent, reason) => lead().handle({ type: "drain", agent, reason }),
     experiment: (id) => {
@@ -169,6 +181,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     agents: () => {
       const reign = inTime();
       return reign ? agentViews(reign.core, reign.now()) : [];
+    },
+    configure: (configs) => lead().handle({ type: "projects", configs }),
+    projects: () => {
+      const reign = lead();
+      return projectViews(reign.core, reign.now());
     },
     figures: () => {
       if (!reigning) return {};
@@ -259,9 +276,14 @@ function refuseSession(peer: AgentPeer, detail: string): AgentSession {
   return { receive: () => {}, disconnected: () => {} };
 }
 
-function attachSession(reigning: Reigning, hello: Parameters<Dispatcher["attach"]>[0], agent: AgentPeer): AgentSession {
+function attachSession(
+  reigning: Reigning,
+  hello: Parameters<Dispatcher["attach"]>[0],
+  agent: AgentPeer,
+  serves: ProjectId | null,
+): AgentSession {
   const peer = reigning.connect(agent);
-  reigning.handle({ type: "hello", peer, hello });
+  reigning.handle({ type: "hello", peer, hello, serves });
   return {
     receive: (message) => reigning.handle({ type: "message", peer, message }),
     disconnected: () => reigning.disconnect(peer),

@@ -8,9 +8,9 @@ import type { AttemptGroup, EndGroup, ToAgent } from "../../shared/protocol/mess
 import { drawConclusions } from "./conclusions.ts";
 import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
 import { backoffMs } from "./floor/backoff.ts";
-import { observeRunTime } from "./floor/classes.ts";
 import { type Ack, currentCut, deltaOf, type GatheredEnd, gatherEnd, putOff } from "./floor/gather.ts";
 import { letGo, offerAgain } from "./floor/hold.ts";
+import { settleUsage } from "./floor/meter.ts";
 import {
   CANCELING,
   isMarked,
@@ -173,6 +173,8 @@ function lateHeld(core: Core, template: TemplateLedger, index: number, attempt: 
     ghost: true,
     phase: 0,
     startedAtMs: 0,
+    expected: 0,
+    meteredMono: null,
   };
   // Nobody may lease it while the report is on its way into the journal.
   core.held.set(template.base + index, passing);
@@ -196,6 +198,7 @@ function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: N
   end.tail = group.tails?.[i];
   end.detail = group.details?.[i];
   held.reported = true;
+  settleUsage(core, held, startedAtMs, endedAtMs);
   gatherEnd(core, held, end);
   core.figures.ends++;
   const { failuresBeforeCommit } = core.config.mutations;
@@ -203,7 +206,7 @@ function acceptReport(core: Core, held: Held, group: EndGroup, i: number, now: N
     drawConclusions(core, group.experiment, 1);
   }
   if (outcome === Outcome.COMPLETED) {
-    observeRunTime(held.class, Math.max(0, endedAtMs - startedAtMs));
+    core.classes.observe(held.class, Math.max(0, endedAtMs - startedAtMs));
     if (core.config.mutations.childBeforeCommit) {
       queueChildrenNow(core, held);
     }

@@ -7,9 +7,11 @@ import { misfits } from "../../shared/model/requirement.ts";
 import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { Reason } from "./contract.ts";
 import type { AgentFloor, Core } from "./core.ts";
+import { shareReasons } from "./explain-share.ts";
 import type { TaskClass } from "./floor/classes.ts";
+import { lastsLongEnough, serves } from "./floor/fit.ts";
+import { limitReasons } from "./floor/limits.ts";
 import { BECAUSE, CANCELING, isMarked, stateOf, type TemplateLedger, taskName, templateAt } from "./ledger/ledger.ts";
-import { lastsLongEnough } from "./placement.ts";
 import type { Now } from "./ports.ts";
 
 /** Agents whose misfits are listed one by one. */
@@ -79,9 +81,11 @@ function queuedReasons(core: Core, template: TemplateLedger, index: number, now:
       `the task is given to an agent again in at most ${left} s.`;
     reasons.push({ code: "guarded_after_takeover", message, data: { seconds: left } });
   }
+  const taskClass = core.classes.queueOf(template).class;
+  reasons.push(...limitReasons(taskClass.project, taskClass.requirement));
   // What holds it back already is no agent's business; that it fits nowhere is worth knowing all the same.
   const heldBack = reasons.length > 0;
-  reasons.push(...agentReasons(core, core.classes.queueOf(template).class, template, now, heldBack));
+  reasons.push(...agentReasons(core, taskClass, template, now, heldBack));
   return reasons;
 }
 
@@ -99,24 +103,29 @@ function agentReasons(
   const reasons: Reason[] = [];
   let busy = 0;
   for (const floor of connected) {
-    const reason = agentReason(floor, taskClass, now);
+    const reason = agentReason(core, floor, taskClass, now);
     if (reason === null) busy++;
     else if (reasons.length < AGENTS_LISTED_MAX) reasons.push(reason);
   }
   if (busy > 0 && !heldBack) {
     const message =
-      `It waits its turn behind work of higher priority or age (priority ${template.experiment.priority}): ` +
+      `It waits its turn behind work of its project's share, or of higher priority or age in it ` +
+      `(priority ${template.experiment.priority}): ` +
       `of ${connected.length} connected agents ${busy} can run it, with no room now.`;
-    reasons.unshift({ code: "agents_busy", message, data: { agents: busy } });
+    reasons.unshift(...shareReasons(core, taskClass), { code: "agents_busy", message, data: { agents: busy } });
   }
   return reasons;
 }
 
 /** Why this agent cannot take a task of the class; null when it only has no room now. */
-function agentReason(floor: AgentFloor, taskClass: TaskClass, now: Now): Reason | null {
+function agentReason(core: Core, floor: AgentFloor, taskClass: TaskClass, now: Now): Reason | null {
   const data = { agent: floor.agent };
   if (floor.state !== "READY") {
     return { code: "agent_draining", message: `${floor.name} is ${floor.state} and takes nothing new.`, data };
+  }
+  if (!serves(floor, taskClass)) {
+    const message = `${floor.name} was enrolled for another project than ${taskClass.project.config.name}.`;
+    return { code: "other_project", message, data };
   }
   if (taskClass.root !== null && taskClass.root !== floor.root) {
     const message = `${floor.name} does not see the outputs that the task reads: they are on root ${taskClass.root}.`;
@@ -138,6 +147,11 @@ function agentReason(floor: AgentFloor, taskClass: TaskClass, now: Now): Reason 
     const left = Math.max(0, Math.round(((floor.lastsUntilMono ?? 0) - now.mono) / 1000));
     const message = `${floor.name} lives ${left} s more, the task may take ${taskClass.requirement.wallSeconds} s.`;
     return { code: "not_enough_time", message, data };
+  }
+  if (core.reserved?.floor === floor && core.reserved.class !== taskClass) {
+    const { config } = core.reserved.class.project;
+    const message = `${floor.name} is kept free for larger tasks of project ${config.name} that come first.`;
+    return { code: "agent_kept_free", message, data };
   }
   return null;
 }

@@ -6,6 +6,9 @@ import type { ExperimentDefinition } from "../../shared/model/definition.ts";
 import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import type { Batch } from "./batch.ts";
 import type { EncodedChunk, EncodedExperiment } from "./ports.ts";
+import type { ProjectConfig, ProjectUsage } from "./project.ts";
+
+export type { ProjectConfig, ProjectUsage };
 
 /** An experiment submitted at or before the checkpoint and not ended then. */
 export interface LoadedExperiment {
@@ -29,6 +32,9 @@ export interface LoadedState {
   batches: Batch[];
   /** Highest experiment id ever given in this shard; 0 when none. */
   experimentMax: number;
+  /** Weights and limits of all projects, and what they had used at the checkpoint. */
+  projects?: ProjectConfig[];
+  usage?: ProjectUsage[];
   /** Keys of the last 24 hours. */
   idempotency: { actor: ActorId; key: string; bodyHash: string; experiment: ExperimentId; atMs: number }[];
 }

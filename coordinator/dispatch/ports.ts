@@ -4,6 +4,7 @@
  */
 import type { Batch } from "./batch.ts";
 import type { LoadedState } from "./load.ts";
+import type { ProjectUsage } from "./project.ts";
 
 /** Monotonic milliseconds decide; wall-clock milliseconds are what people and the database see. */
 export interface Now {
@@ -65,4 +66,6 @@ export interface EncodedCheckpoint {
   experiments: EncodedExperiment[];
   /** Only chunks that changed since the last checkpoint. */
   chunks: EncodedChunk[];
+  /** What projects used, as of the same seq. */
+  usage?: ProjectUsage[];
 }

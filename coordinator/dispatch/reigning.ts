@@ -11,6 +11,7 @@ import type { Batch } from "./batch.ts";
 import type { AgentPeer, Committed } from "./contract.ts";
 import type { Core, CoreEvent, Effect, Peer, Reply } from "./core.ts";
 import { evictEnded } from "./evict.ts";
+import { usageOf } from "./floor/usage.ts";
 import { encodeCheckpoint, markDirty } from "./ledger/snapshot.ts";
 import { type LoopFigures, observeFlush } from "./loop.ts";
 import { Deposed, type Now, type Reign } from "./ports.ts";
@@ -197,7 +198,8 @@ export class Reigning {
   }
 
   private checkpointNow(): Promise<void> {
-    const checkpoint = encodeCheckpoint(this.core.ledger, this.core.config.shard, this.core.config.term);
+    const encoded = encodeCheckpoint(this.core.ledger, this.core.config.shard, this.core.config.term);
+    const checkpoint = { ...encoded, usage: usageOf(this.core, this.now()) };
     this.endsSinceCheckpoint = 0;
     this.checkpointedMono = this.options.clock.mono();
     this.checkpointing = this.options.reign.checkpoint(checkpoint).then(

@@ -6,7 +6,7 @@ import { Blame, Outcome } from "../../shared/model/attempt.ts";
 import { KILL_GRACE_MS } from "../../shared/model/constants.ts";
 import { isFinal, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup, FromAgent, HeldGroup } from "../../shared/protocol/messages.ts";
-import type { AgentFloor, Core, Effect, Held, Peer } from "./core.ts";
+import type { AgentFloor, Core, CoreEvent, Effect, Held, Peer } from "./core.ts";
 import { decideEnd } from "./ends.ts";
 import { gatherEnd, putOff } from "./floor/gather.ts";
 import { floorOf, hold, letGo, offerAgain, recharge, setPhase } from "./floor/hold.ts";
@@ -19,7 +19,12 @@ type Hello = Extract<FromAgent, { type: "hello" }>;
 const HELD_ENDED = 2;
 
 /** Registers a session: a new epoch; settles what the agent still has against what the ledger says. */
-export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects: Effect[]): void {
+export function onHello(
+  core: Core,
+  { peer, hello, serves }: Extract<CoreEvent, { type: "hello" }>,
+  now: Now,
+  effects: Effect[],
+): void {
   const { timing } = core.config;
   const floor = floorOf(core, hello.agent, hello.root, now.mono + timing.ttlMs);
   if (peer < floor.peerLast) {
@@ -33,7 +38,7 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
   }
   floor.peerLast = peer;
   if (namesLostOnItsWay(core, hello)) {
-    putOff(core, { type: "hello", peer, hello });
+    putOff(core, { type: "hello", peer, hello, serves });
     return;
   }
   if (floor.peer !== null) {
@@ -48,6 +53,7 @@ export function onHello(core: Core, peer: Peer, hello: Hello, now: Now, effects:
   floor.program = hello.program;
   floor.hostname = hello.hostname;
   floor.root = hello.root;
+  floor.serves = serves ?? null;
   floor.state = hello.draining ? "DRAINING" : "READY";
   floor.epoch = ++core.epochLast;
   floor.peer = peer;
@@ -184,6 +190,8 @@ function stillHeld(
     ghost: true,
     phase: 3,
     startedAtMs: 0,
+    expected: 0,
+    meteredMono: null,
   };
   hold(core, ghost);
   return ghost;

@@ -40,6 +40,7 @@ export function step(core: Core, event: CoreEvent, now: Now): Effect[] {
   if (now.mono >= core.leadUntilMono && !core.config.mutations.renewAfterDeadline) {
     return [{ type: "resign", reason: "leadership was not renewed before its own deadline" }];
   }
+  core.now = now;
   handle(core, event, now, effects);
   place(core, now);
   cutBatch(core, now, effects);
@@ -55,7 +56,7 @@ function handle(core: Core, event: CoreEvent, now: Now, effects: Effect[]): void
       onDecide(core, event.request, event.decision, effects);
       return;
     case "hello":
-      onHello(core, event.peer, event.hello, now, effects);
+      onHello(core, event, now, effects);
       return;
     case "message":
       onMessage(core, event.peer, event.message, now, effects);
@@ -79,6 +80,9 @@ function handle(core: Core, event: CoreEvent, now: Now, effects: Effect[]): void
       return;
     case "tick":
       onTick(core, now, effects);
+      return;
+    case "projects":
+      for (const config of event.configs) core.projects.configure(config, now.wall);
       return;
     case "leadership":
       return;

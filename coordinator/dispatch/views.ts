@@ -2,12 +2,14 @@
  * Read-only pictures of the core for the API: experiments, tasks and agents as they are in memory. Phases and agents come
  * from the floor, the rest from the ledger.
  */
-import type { ExperimentId } from "../../shared/model/ids.ts";
+import type { ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import { PHASE_NAMES, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { AgentView, ExperimentView, TaskCounts, TaskView } from "./contract.ts";
 import type { Core } from "./core.ts";
+import { competition, hasWork } from "./floor/share.ts";
 import { type ExperimentLedger, experimentState, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
+import { type ProjectView, periodStart } from "./project.ts";
 
 export function experimentView(core: Core, experiment: ExperimentLedger): ExperimentView {
   const templates = experiment.templates.map((template) => ({
@@ -93,6 +95,35 @@ export function agentViews(core: Core, now: Now): AgentView[] {
     lastsMs: floor.lastsUntilMono === null ? null : Math.max(0, floor.lastsUntilMono - now.mono),
     seenAtMs: floor.seenAtWall,
   }));
+}
+
+/** Every project that was told of or has used something, by number. */
+export function projectViews(core: Core, now: Now): ProjectView[] {
+  const queued = new Map<ProjectId, number>();
+  for (const { project, templates } of core.ledger.experiments.values()) {
+    let sum = queued.get(project) ?? 0;
+    for (const { counts } of templates) sum += counts[TaskState.QUEUED] as number;
+    queued.set(project, sum);
+  }
+  const sums = competition(core);
+  const part = (value: number, of: number): number => (of > 0 ? value / of : 0);
+  const views = [...core.projects.all()].map((floor): ProjectView => {
+    const { config } = floor;
+    const takesPart = hasWork(floor);
+    return {
+      config,
+      queued: queued.get(config.project) ?? 0,
+      running: floor.held,
+      cpus: floor.cpus,
+      share: takesPart ? part(config.weight, sums.weight) : 0,
+      used: takesPart ? part(floor.usage, sums.usage) : 0,
+      usedRecently: takesPart ? part(floor.recent, sums.recent) : 0,
+      usageCpuHours: floor.usage / 3600,
+      periodCpuHours: floor.periodUsed / 3600,
+      periodEndsMs: periodStart(config.limits, now.wall) + config.limits.periodMs,
+    };
+  });
+  return views.sort((a, b) => a.config.project - b.config.project);
 }
 
 /** Figures of this reign for /metrics: queue depths, leases, agents. */

@@ -2,13 +2,15 @@
 
 import type { ConnectionPool } from "../../db/pool.ts";
 import { AiravataError } from "../../shared/error/error.ts";
-import type { AgentId } from "../../shared/model/ids.ts";
+import type { AgentId, ProjectId } from "../../shared/model/ids.ts";
 import { AgentIdentities, type AgentIdentity } from "./identities.ts";
 
 export interface StoredAgent {
   agent: AgentId;
   name: string;
   publicKey: Buffer;
+  /** The one project whose tasks it may see; null: all. */
+  serves: ProjectId | null;
   computeResource: string | null;
   enrolledAtMs: number;
   revokedAtMs: number | null;
@@ -48,12 +50,14 @@ interface AgentRow {
   agent: AgentId;
   name: string;
   public_key: Buffer;
+  project: ProjectId;
+  any_project: boolean;
   compute_resource: string | null;
   enrolled_at: Date;
   revoked_at: Date | null;
 }
 
-const COLUMNS = "agent, name, public_key, compute_resource, enrolled_at, revoked_at";
+const COLUMNS = "agent, name, public_key, project, any_project, compute_resource, enrolled_at, revoked_at";
 
 export function createAgentStore(pool: ConnectionPool): AgentStore {
   const identities = new AgentIdentities(pool);
@@ -88,6 +92,7 @@ function agentOf(row: AgentRow): StoredAgent {
     agent: row.agent,
     name: row.name,
     publicKey: row.public_key,
+    serves: row.any_project ? null : row.project,
     computeResource: row.compute_resource,
     enrolledAtMs: row.enrolled_at.getTime(),
     revokedAtMs: row.revoked_at?.getTime() ?? null,
@@ -138,12 +143,17 @@ type Rows = (text: string, values: unknown[]) => Promise<Record<string, unknown>
 
 async function enrolWithin(rows: Rows, secretHash: Buffer, name: string, publicKey: Buffer): Promise<AgentId> {
   const [token] = (await rows(
-    `select t.token, t.project, t.compute_resource, t.agent as used_by, a.name as used_name, a.public_key as used_key,
+    `select t.token, t.project, t.any_project, t.compute_resource, t.agent as used_by, a.name as used_name, a.public_key as used_key,
        t.revoked_at is null and t.expires_at > now() as open
      from enrolment_token t left join agent a on a.agent = t.agent and a.revoked_at is null
      where t.secret_hash = $1 for update of t`,
     [secretHash],
-  )) as unknown as (EnrolledRow & { token: number; project: number; compute_resource: string | null })[];
+  )) as unknown as (EnrolledRow & {
+    token: number;
+    project: number;
+    any_project: boolean;
+    compute_resource: string | null;
+  })[];
   if (!token)
     throw new AiravataError("enrolment_token_invalid", "the enrolment token is not known here: create a new one");
   if (token.used_by !== null) {
@@ -160,8 +170,9 @@ async function enrolWithin(rows: Rows, secretHash: Buffer, name: string, publicK
     );
   }
   const [made] = await rows(
-    "insert into agent (name, public_key, project, compute_resource) values ($1, $2, $3, $4) returning agent",
-    [name, publicKey, token.project, token.compute_resource],
+    `insert into agent (name, public_key, project, any_project, compute_resource)
+     values ($1, $2, $3, $4, $5) returning agent`,
+    [name, publicKey, token.project, token.any_project, token.compute_resource],
   );
   const agent = made?.agent as AgentId;
   await rows("update enrolment_token set used_at = now(), agent = $2 where token = $1 returning token", [

@@ -7,6 +7,7 @@ import type pg from "pg";
 import type { Connection } from "../../db/connection.ts";
 import { Deposed, type EncodedCheckpoint } from "../dispatch/ports.ts";
 import { allNumbers, BIGINT } from "./columns.ts";
+import { saveUsage } from "./projects.ts";
 import { APPEND_LOCK } from "./sessions.ts";
 
 /** A row is 28 kB at most (4,096 tasks × 7 B): 64 of them make a statement of 2 MB. */
@@ -45,6 +46,7 @@ export async function writeCheckpoint(bulk: Connection, checkpoint: EncodedCheck
     );
     if (inserted.rowCount !== 1)
       throw new Deposed(`term ${term} of shard ${shard} is over, or seq ${seq} is not in its journal`);
+    await bulk.query(saveUsage(checkpoint), STATEMENT_TIMEOUT_MS);
     await bulk.query("commit", STATEMENT_TIMEOUT_MS);
   } catch (error) {
     if (!bulk.isLost) await bulk.query("rollback", STATEMENT_TIMEOUT_MS).catch(() => {});

@@ -1,6 +1,6 @@
 /** Enrolment tokens: made by an operator, good for one agent; only their SHA-256 is kept. */
 import type { ConnectionPool } from "../../db/pool.ts";
-import type { ActorId, AgentId } from "../../shared/model/ids.ts";
+import type { ActorId, AgentId, ProjectId } from "../../shared/model/ids.ts";
 
 export interface StoredEnrolmentToken {
   id: number;
@@ -17,6 +17,8 @@ export interface EnrolmentStore {
   create(token: {
     secretHash: Buffer;
     note: string;
+    /** The one project that its agent will serve; null: all. */
+    serves: ProjectId | null;
     computeResource: string | null;
     createdBy: ActorId;
     lastsMs: number;
@@ -42,11 +44,11 @@ const COLUMNS = "token, note, created_at, expires_at, used_at, revoked_at, agent
 
 export function createEnrolmentStore(pool: ConnectionPool): EnrolmentStore {
   return {
-    create: async ({ secretHash, note, computeResource, createdBy, lastsMs }) => {
+    create: async ({ secretHash, note, serves, computeResource, createdBy, lastsMs }) => {
       const [row] = await pool.rows<TokenRow>(
-        `insert into enrolment_token (secret_hash, note, compute_resource, created_by, expires_at)
-         values ($1, $2, $3, $4, now() + $5 * interval '1 ms') returning ${COLUMNS}`,
-        [secretHash, note, computeResource, createdBy, lastsMs],
+        `insert into enrolment_token (secret_hash, note, compute_resource, created_by, expires_at, project, any_project)
+         values ($1, $2, $3, $4, now() + $5 * interval '1 ms', coalesce($6, 1), $6::bigint is null) returning ${COLUMNS}`,
+        [secretHash, note, computeResource, createdBy, lastsMs, serves],
       );
       return tokenOf(row as TokenRow);
     },

@@ -4,12 +4,14 @@
  * An answer is never older than its question, so whoever was revoked before is refused.
  */
 import type { ConnectionPool } from "../../db/pool.ts";
-import type { AgentId } from "../../shared/model/ids.ts";
+import type { AgentId, ProjectId } from "../../shared/model/ids.ts";
 
 export interface AgentIdentity {
   name: string;
   /** Ed25519, SPKI in DER. */
   publicKey: Buffer;
+  /** The one project that it serves; null: all. */
+  serves: ProjectId | null;
 }
 
 interface Question {
@@ -53,9 +55,10 @@ export class AgentIdentities {
   }
 
   async #read(agents: AgentId[]): Promise<Map<AgentId, AgentIdentity>> {
-    const text = `select agent, name, public_key as "publicKey" from agent
+    const text = `select agent, name, public_key as "publicKey", case when any_project then null else project end as serves
+      from agent
       where agent = any ($1::bigint[]) and revoked_at is null`;
     const rows = await this.#pool.rows<{ agent: AgentId } & AgentIdentity>(text, [agents]);
-    return new Map(rows.map(({ agent, name, publicKey }) => [agent, { name, publicKey }]));
+    return new Map(rows.map(({ agent, name, publicKey, serves }) => [agent, { name, publicKey, serves }]));
   }
 }

@@ -8,6 +8,7 @@ import type { LoadedExperiment, LoadedState } from "../dispatch/load.ts";
 import type { EncodedChunk, EncodedExperiment } from "../dispatch/ports.ts";
 import { LOAD_QUERY_TIMEOUT_MS, readBatches } from "./batches.ts";
 import { definitionsBySeq } from "./definitions.ts";
+import { readProjects, readUsage } from "./projects.ts";
 
 interface Head {
   term: number;
@@ -30,6 +31,8 @@ export function loadShard(connection: Connection, shard: number): Promise<Loaded
       experimentStates: await readStates(connection, where, values),
       chunks: await readChunks(connection, where, values),
       batches: await readBatches(connection, { shard, experiment: null }, head.checkpointSeq),
+      projects: await readProjects((text) => connection.rows(text, [], LOAD_QUERY_TIMEOUT_MS)),
+      usage: await readUsage(connection, shard),
       idempotency: await readIdempotency(connection, shard),
     };
   });

@@ -13,6 +13,7 @@ import { type CoordinatorIdentity, type CoordinatorStore, createCoordinatorStore
 import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
 import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
+import { createProjectStore, type ProjectStore } from "./projects.ts";
 import type { StoredHistory } from "./records.ts";
 import { createRetentionStore, type RetentionStore } from "./retention.ts";
 import { createRolloutStore, type RolloutStore } from "./rollouts.ts";
@@ -39,6 +40,7 @@ export interface Store {
   enrolment: EnrolmentStore;
   coordinators: CoordinatorStore;
   rollouts: RolloutStore;
+  projects: ProjectStore;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -77,6 +79,7 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     enrolment: createEnrolmentStore(pool),
     coordinators: createCoordinatorStore(pool),
     rollouts: createRolloutStore(pool),
+    projects: createProjectStore(pool),
     leader: async (shard) => {
       const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
         `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,

@@ -85,6 +85,10 @@ export const enrolmentTokenParams = { id: z.coerce.number().int().min(1).max(Num
 export const CreateEnrolmentToken = z
   .strictObject({
     note: z.string().max(200).default(""),
+    project: z.string().min(1).max(200).default("default").meta({ description: "The one project its agent serves." }),
+    any_project: z.boolean().default(false).meta({
+      description: "Its agent serves all projects: a task can read what others of the same user id left.",
+    }),
     expires_in_seconds: z
       .int()
       .min(1)

@@ -7,6 +7,7 @@ import * as agent from "./agent.ts";
 import * as experiment from "./experiment.ts";
 import * as figures from "./figures.ts";
 import * as health from "./health.ts";
+import * as project from "./project.ts";
 import * as release from "./release.ts";
 import * as task from "./task.ts";
 
@@ -27,7 +28,7 @@ export interface Route {
   /** With `{parameter}`; `{path}` is the rest of the URL with its slashes. */
   path: string;
   summary: string;
-  tag: "experiments" | "tasks" | "agents" | "events" | "service";
+  tag: "experiments" | "tasks" | "projects" | "agents" | "events" | "service";
   access: Access;
   params?: Record<string, z.ZodType>;
   query?: Record<string, z.ZodType>;
@@ -205,6 +206,42 @@ export const routes = {
     body: task.CancelTask,
     bodyOptional: true,
     answers: { 200: json("Decided and durable", task.TaskDetail) },
+  },
+  listProjects: {
+    method: "GET",
+    path: `${API_PREFIX}/projects`,
+    summary: "List projects with how they stand",
+    tag: "projects",
+    access: "token",
+    answers: { 200: json("All of them", project.ProjectList) },
+  },
+  createProject: {
+    method: "POST",
+    path: `${API_PREFIX}/projects`,
+    summary: "Make a project",
+    tag: "projects",
+    access: "token",
+    body: project.CreateProject,
+    answers: { 201: json("Made", project.Project) },
+  },
+  getProject: {
+    method: "GET",
+    path: `${API_PREFIX}/projects/{project}`,
+    summary: "Show a project, by its name",
+    tag: "projects",
+    access: "token",
+    params: project.projectParams,
+    answers: { 200: json("The project", project.Project) },
+  },
+  changeProject: {
+    method: "POST",
+    path: `${API_PREFIX}/projects/{project}`,
+    summary: "Change weight or limits; what is left out stays, and nothing that runs is ended",
+    tag: "projects",
+    access: "token",
+    params: project.projectParams,
+    body: project.ChangeProject,
+    answers: { 200: json("Changed; it holds from now on", project.Project) },
   },
   listAgents: {
     method: "GET",

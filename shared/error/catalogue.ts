@@ -59,6 +59,8 @@ export const CATALOGUE = {
   output_not_found: { status: 404, retryable: false },
   output_not_written: { status: 400, retryable: false },
   output_outside: { status: 403, retryable: false },
+  project_changed: { status: 412, retryable: false },
+  project_name_taken: { status: 409, retryable: false },
   project_not_found: { status: 404, retryable: false },
   protocol_version_unsupported: { status: 400, retryable: false },
   range_not_satisfiable: { status: 416, retryable: false },

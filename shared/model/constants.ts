@@ -62,6 +62,9 @@ export const INFRASTRUCTURE_RETRIES = 10;
 export const BACKOFF_BASE_MS = 1_000;
 export const BACKOFF_CAP_MS = 300_000;
 
+/** What a project used counts half after a day: yesterday's campaign is felt today, last week's is not (1/128). */
+export const FAIR_SHARE_HALF_LIFE_MS = 86_400_000;
+
 /** What execve allows for one string, with its end: 128 KiB − 1. */
 export const PARAMETER_VALUE_BYTES_MAX = 128 * KIB - 1;
 export const SPEC_BYTES_MAX = MIB;

@@ -19,6 +19,7 @@ export function addEnrolmentCommands(program: Command, bind: Bind): void {
       options: [
         ["--note <text>", "what it is for"],
         ["--expires-in <duration>", "how long it may be used (default 1h)"],
+        ["--any-project", "its agent serves all projects, not only one (--project, else default)"],
       ],
       examples: ["enrolment create --note node-12 --expires-in 30m"],
     },
@@ -46,13 +47,23 @@ export function addEnrolmentCommands(program: Command, bind: Bind): void {
 
 async function create(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
-  const { note, expiresIn } = invocation.options as { note?: string; expiresIn?: string };
+  const { note, expiresIn, anyProject } = invocation.options as {
+    note?: string;
+    expiresIn?: string;
+    anyProject?: boolean;
+  };
+  const { project } = invocation.settings.values;
   const expiresMs = expiresIn === undefined ? undefined : parseDuration(expiresIn);
   if (expiresIn !== undefined && (expiresMs === undefined || expiresMs < 1000)) {
     throw new AiravataError("usage_invalid", `--expires-in is "${expiresIn}" but must be a duration like 30m or 1h.`);
   }
   const token = await client.call("createEnrolmentToken", {
-    body: { note, expires_in_seconds: expiresMs === undefined ? undefined : Math.round(expiresMs / 1000) },
+    body: {
+      note,
+      project,
+      any_project: anyProject,
+      expires_in_seconds: expiresMs === undefined ? undefined : Math.round(expiresMs / 1000),
+    },
     idempotencyKey: crypto.randomUUID(),
   });
   if (invocation.json) return printJson(invocation, token) as undefined;

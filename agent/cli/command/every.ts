@@ -6,6 +6,7 @@ import { addProgramCommands } from "./completion.ts";
 import { addCoordinatorCommands } from "./coordinator.ts";
 import { addEnrolmentCommands } from "./enrolment.ts";
 import { addExperimentCommands } from "./experiment.ts";
+import { addProjectCommands } from "./project.ts";
 import { addRunCommand } from "./run.ts";
 import { addTaskCommands } from "./task.ts";
 import type { Bind } from "./tree.ts";
@@ -20,6 +21,7 @@ export function addEveryCommand(program: Command, bind: Bind): void {
   addCoordinatorCommands(program, bind);
   addAgentCommands(program, bind);
   addEnrolmentCommands(program, bind);
+  addProjectCommands(program, bind);
   addAdminCommands(program, bind);
   program.commandsGroup("This program:");
   addProgramCommands(program, bind);

@@ -13,7 +13,7 @@ const NO_RESOURCES = "agents are started by hand and read the files of their own
 const NOT_YET: [RegExp, string][] = [
   [/^auth\//, ONE_TOKEN],
   [/^(users|groups)(\/|$)/, ONE_TOKEN],
-  [/^projects(\/|$)/, 'projects cannot be made yet: everything belongs to "default"'],
+  [/^projects\/[^/]+\/members(\/|$)/, ONE_TOKEN],
   [/^experiments\/[^/]+\/derive$/, "submit the file again with other parameters"],
   [/^experiments\/[^/]+\/archive$/, "fetch the files one by one from …/outputs"],
   [/^agent\/download(\/|$)/, "copy dist/airavata of the build to the site"],

@@ -10,6 +10,7 @@ import {
   listEnrolmentTokens,
   revokeEnrolmentToken,
 } from "../../domain/agent/enrolment.ts";
+import type { ProjectSources } from "../../domain/project/projects.ts";
 import { encodeAgent, encodeEnrolmentToken } from "../encode.ts";
 import { encodeHistory } from "../encode-figures.ts";
 import { RememberedAnswers } from "./idempotency.ts";
@@ -27,7 +28,7 @@ type AgentRoutes = Extract<
   | "revokeEnrolmentToken"
 >;
 
-export function agentHandlers(sources: AgentSources & EnrolmentSources): Handlers<AgentRoutes> {
+export function agentHandlers(sources: AgentSources & EnrolmentSources & ProjectSources): Handlers<AgentRoutes> {
   const { enrolment } = sources;
   const created = new RememberedAnswers<CreatedEnrolmentToken>();
   return {
@@ -55,9 +56,14 @@ export function agentHandlers(sources: AgentSources & EnrolmentSources): Handler
     },
 
     createEnrolmentToken: async ({ body, caller, idempotency }) => {
-      const request = { note: body.note, lifetimeMs: body.expires_in_seconds * 1000, actor: caller.actor };
+      const request = {
+        note: body.note,
+        lifetimeMs: body.expires_in_seconds * 1000,
+        actor: caller.actor,
+        project: body.any_project ? null : body.project,
+      };
       const { answer, replayed } = await created.once(idempotency, async () => {
-        const { record, token } = await createEnrolmentToken(enrolment, request);
+        const { record, token } = await createEnrolmentToken(sources, request);
         return { ...encodeEnrolmentToken(record), token };
       });
       return { status: replayed ? 200 : 201, body: answer, ...(replayed ? { headers: REPLAYED } : {}) };

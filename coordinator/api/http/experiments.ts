@@ -15,6 +15,7 @@ import { listExperiments } from "../../domain/experiment/list.ts";
 import { listOutputs, openOutput } from "../../domain/experiment/outputs.ts";
 import { submitExperiment } from "../../domain/experiment/submit.ts";
 import { timeline } from "../../domain/experiment/timeline.ts";
+import type { ProjectSources } from "../../domain/project/projects.ts";
 import type { Archive } from "../../domain/retention/archive.ts";
 import { taskIdText } from "../../domain/task/find.ts";
 import { listTasks } from "../../domain/task/list.ts";
@@ -40,7 +41,7 @@ type ExperimentRoutes = Extract<
 >;
 
 export function experimentHandlers(
-  sources: Sources,
+  sources: Sources & Pick<ProjectSources, "projects">,
   files: AgentFiles,
   archive: Pick<Archive, "one">,
 ): Handlers<ExperimentRoutes> {

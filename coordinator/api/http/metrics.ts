@@ -2,8 +2,10 @@
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import type { Capacity } from "../../../shared/model/requirement.ts";
 import type { WorkFigures } from "../../domain/figures.ts";
+import type { ProjectView } from "../../domain/project/projects.ts";
 import { agentFigures, type NamedSample } from "./agent-figures.ts";
 import { Exposition, type Labels } from "./exposition.ts";
+import { projectFigures } from "./project-figures.ts";
 
 export interface Metrics {
   /** `route` is the table's path, never the URL: labels must be few. */
@@ -16,6 +18,8 @@ interface MetricSources {
   work: WorkFigures;
   /** In the order in which they are shown. */
   agents(): NamedSample[];
+  /** How projects stand; empty while this coordinator does not lead. */
+  projects(): ProjectView[];
   /** Further gauges, by name without prefix. */
   gauges(): Record<string, number>;
 }
@@ -39,7 +43,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   };
 }
 
-function ownFigures({ work, agents, gauges }: MetricSources): string {
+function ownFigures({ work, agents, projects, gauges }: MetricSources): string {
   const out = new Exposition();
   taskFigures(out, work);
   loopFigures(out, work);
@@ -48,6 +52,7 @@ function ownFigures({ work, agents, gauges }: MetricSources): string {
     const type = name.endsWith("_total") ? "counter" : "gauge";
     out.series(`scheduler_dispatch_${name}`, type, "Figure of the dispatcher or of this coordinator.", [[{}, value]]);
   }
+  projectFigures(out, projects());
   agentFigures(out, agents());
   return out.text();
 }

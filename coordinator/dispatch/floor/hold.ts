@@ -7,6 +7,7 @@ import { type Capacity, charge, fits, type Quantities } from "../../../shared/mo
 import { PHASE_NAMES, TaskState } from "../../../shared/model/states.ts";
 import type { AgentFloor, Core, Held } from "../core.ts";
 import { stateOf, type TemplateLedger } from "../ledger/ledger.ts";
+import { countHeld, countLeft, startMeter, stopMeter } from "./meter.ts";
 
 const RUNNING = PHASE_NAMES.indexOf("RUNNING");
 
@@ -45,6 +46,7 @@ export function floorOf(core: Core, agent: AgentId, root: string, deadlineMono: 
       aheadQueue: [],
       sent: new Set(),
       suits: new Map(),
+      serves: null,
     };
     core.agents.set(agent, floor);
   }
@@ -60,6 +62,7 @@ function quantitiesOf(capacity: Quantities): Quantities {
 export function hold(core: Core, held: Held): void {
   core.held.set(held.template.base + held.index, held);
   held.floor.held.add(held);
+  countHeld(core, held);
   if (held.phase === RUNNING) countRunning(core, held, 1);
   if (held.ahead) {
     held.floor.aheadUsed++;
@@ -75,6 +78,8 @@ export function setPhase(core: Core, held: Held, phase: number): void {
 }
 
 function countRunning(core: Core, held: Held, change: number): void {
+  if (change > 0) startMeter(core, held);
+  else if (change < 0) stopMeter(core, held);
   const { id } = held.template.experiment;
   const count = (core.running.get(id) ?? 0) + change;
   if (count === 0) core.running.delete(id);
@@ -88,6 +93,7 @@ export function letGo(core: Core, held: Held): void {
   if (core.held.get(number) === held) core.held.delete(number);
   if (!floor.held.delete(held)) return;
   if (held.phase === RUNNING) countRunning(core, held, -1);
+  countLeft(core, held);
   if (held.ahead) floor.aheadUsed--;
   else charge(floor.free, held.class.requirement, 1);
   promote(floor);

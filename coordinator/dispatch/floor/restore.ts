@@ -55,5 +55,7 @@ function restoreLease(core: Core, template: TemplateLedger, index: number, lease
     ghost: false,
     phase: 0,
     startedAtMs: 0,
+    expected: 0,
+    meteredMono: null,
   });
 }

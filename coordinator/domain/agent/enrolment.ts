@@ -3,6 +3,7 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
 import type { EnrolmentStore, StoredEnrolmentToken } from "../../store/enrolment.ts";
 import type { Listed } from "../experiment/list.ts";
+import { type ProjectSources, projectNotFound } from "../project/projects.ts";
 import type { AgentSources } from "./agents.ts";
 import { newEnrolmentToken, parsePublicKey, secretHash } from "./identity.ts";
 
@@ -23,15 +24,18 @@ export async function enrolAgent(
   return { ...enrolled, timeline: dispatcher.leadership().timeline };
 }
 
-/** The secret is in the answer and nowhere else. */
+/** For one project, or for all with null. The secret is in the answer and nowhere else. Throws `project_not_found`. */
 export async function createEnrolmentToken(
-  enrolment: EnrolmentStore,
-  request: { note: string; lifetimeMs: number; actor: ActorId },
+  { enrolment, projects }: EnrolmentSources & Pick<ProjectSources, "projects">,
+  request: { note: string; lifetimeMs: number; actor: ActorId; project: string | null },
 ): Promise<{ record: StoredEnrolmentToken; token: string }> {
+  const project = request.project === null ? null : await projects.find(request.project);
+  if (project === undefined) throw await projectNotFound(projects, request.project as string);
   const token = newEnrolmentToken();
   const record = await enrolment.create({
     secretHash: secretHash(token),
     note: request.note,
+    serves: project === null ? null : project.project,
     computeResource: null,
     createdBy: request.actor,
     lastsMs: request.lifetimeMs,

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { AgentId } from "../../../shared/model/ids.ts";
+import type { AgentId, ProjectId } from "../../../shared/model/ids.ts";
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type ToAgent } from "../../../shared/protocol/messages.ts";
 import type { AgentPeer, AgentSession, Dispatcher } from "../../dispatch/contract.ts";
 import { checkHello, type Hello } from "./identity.ts";
@@ -14,6 +14,8 @@ export type { AgentSession };
 interface AgentIdentity {
   name: string;
   publicKey: Buffer;
+  /** The one project that it serves; null: all. */
+  serves: ProjectId | null;
 }
 
 export interface AgentSessions {
@@ -43,12 +45,13 @@ export function createAgentSessions(options: {
       };
     },
     async attach(hello, { nonce, timeline }, peer) {
-      await checkHello(hello, nonce, timeline, await options.identity(hello.agent));
+      const known = await options.identity(hello.agent);
+      await checkHello(hello, nonce, timeline, known);
       // Another history may have begun while the key was looked up: what this agent holds would be taken for its own.
       if (leading(dispatcher).timeline !== timeline) {
         throw new AiravataError("not_leading", "another timeline began meanwhile; connect again");
       }
-      return dispatcher.attach(hello, peer);
+      return dispatcher.attach(hello, peer, known?.serves ?? null);
     },
     onDeposed(listener) {
       return dispatcher.onLeadership((leadership) => {

@@ -2,6 +2,7 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import { SPEC_BYTES_MAX } from "../../../shared/model/constants.ts";
 import { type ActorId, DEFAULT_PROJECT, type ProjectId } from "../../../shared/model/ids.ts";
+import { type ProjectSources, projectNotFound } from "../project/projects.ts";
 import { findRecord, type Sources } from "./find.ts";
 import { parseSpec } from "./parse.ts";
 import type { ExperimentRecord } from "./record.ts";
@@ -22,7 +23,7 @@ export interface Submission {
  * Resolves when it is durable. Throws SpecError, `project_not_found`, `idempotency_key_reused`, `not_leading`.
  */
 export async function submitExperiment(
-  sources: Sources,
+  sources: Sources & Pick<ProjectSources, "projects">,
   submission: Submission,
 ): Promise<{ record: ExperimentRecord; replayed: boolean }> {
   const { actor, idempotency } = submission;
@@ -52,10 +53,13 @@ async function parse(submission: Submission) {
   return { definition, specText };
 }
 
-async function projectId({ history }: Sources, name: string): Promise<ProjectId> {
+async function projectId(
+  { history, projects }: Sources & Pick<ProjectSources, "projects">,
+  name: string,
+): Promise<ProjectId> {
   // The one that is always there costs no question.
   if (name === "default") return DEFAULT_PROJECT;
   const project = await history.project(name);
   if (project !== undefined) return project;
-  throw new AiravataError("project_not_found", `there is no project "${name.slice(0, 200)}"; "default" always exists`);
+  throw await projectNotFound(projects, name);
 }

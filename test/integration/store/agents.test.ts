@@ -17,7 +17,7 @@ async function stage(
   database.defer(() => store.close());
   const token = async (secret: string): Promise<number> => {
     const fields = { note: "for a test", computeResource: "cluster", createdBy: OPERATOR_ACTOR, lastsMs: 60_000 };
-    return (await store.enrolment.create({ secretHash: hash(secret), ...fields })).id;
+    return (await store.enrolment.create({ serves: null, secretHash: hash(secret), ...fields })).id;
   };
   return { store, database, token };
 }

@@ -13,14 +13,22 @@ import {
   type Effect,
   type Peer,
 } from "../../../coordinator/dispatch/core.ts";
+import type { RestoredProjects } from "../../../coordinator/dispatch/floor/usage.ts";
 import { emptyLedger, type Ledger, stateOf } from "../../../coordinator/dispatch/ledger/ledger.ts";
 import { NO_MUTATIONS } from "../../../coordinator/dispatch/mutations.ts";
 import type { Now } from "../../../coordinator/dispatch/ports.ts";
+import { type ProjectLimits, unknownProject } from "../../../coordinator/dispatch/project.ts";
 import { step } from "../../../coordinator/dispatch/step.ts";
 import { Blame, Outcome } from "../../../shared/model/attempt.ts";
 import { INFRASTRUCTURE_RETRIES, sessionTiming } from "../../../shared/model/constants.ts";
 import type { ExperimentDefinition } from "../../../shared/model/definition.ts";
-import { type AgentId, type ExperimentId, OPERATOR_ACTOR } from "../../../shared/model/ids.ts";
+import {
+  type AgentId,
+  DEFAULT_PROJECT,
+  type ExperimentId,
+  OPERATOR_ACTOR,
+  type ProjectId,
+} from "../../../shared/model/ids.ts";
 import type { Capacity } from "../../../shared/model/requirement.ts";
 import { TASK_STATE_NAMES } from "../../../shared/model/states.ts";
 import type { EndGroup, FromAgent, HeldGroup, LeaseGroup } from "../../../shared/protocol/messages.ts";
@@ -41,8 +49,9 @@ export class Stage {
   /** Everything that was committed. */
   readonly journal: Batch[] = [];
   private requests = 0;
+  private versions = 0;
 
-  constructor(options: { ledger?: Ledger; config?: Partial<CoreConfig> } = {}) {
+  constructor(options: { ledger?: Ledger; config?: Partial<CoreConfig>; restored?: RestoredProjects } = {}) {
     const config: CoreConfig = {
       shard: 0,
       term: 1,
@@ -53,7 +62,13 @@ export class Stage {
       mutations: NO_MUTATIONS,
       ...options.config,
     };
-    this.core = createCore(config, options.ledger ?? emptyLedger(), Number.POSITIVE_INFINITY, this.now());
+    this.core = createCore(
+      config,
+      options.ledger ?? emptyLedger(),
+      Number.POSITIVE_INFINITY,
+      this.now(),
+      options.restored,
+    );
   }
 
   now(): Now {
@@ -81,6 +96,19 @@ export class Stage {
 
   tick(): void {
     this.step({ type: "tick" });
+  }
+
+  /** Weight and limits of a project. */
+  configure(project: number, part: { weight?: number } & Partial<ProjectLimits> = {}): void {
+    const { weight = 1, ...limits } = part;
+    const config = {
+      project: project as ProjectId,
+      name: `p${project}`,
+      weight,
+      limits: { ...unknownProject(project as ProjectId).limits, ...limits },
+      version: ++this.versions,
+    };
+    this.step({ type: "projects", configs: [config] });
   }
 
   /** Answers the append under way; returns the batch. */
@@ -121,8 +149,9 @@ export class Stage {
   }
 
   /** Submits, commits and forgets the effects. */
-  submit(definition: ExperimentDefinition): ExperimentId {
-    this.step({ type: "submit", request: ++this.requests, submit: submitOf(definition) });
+  submit(definition: ExperimentDefinition, project = DEFAULT_PROJECT as number): ExperimentId {
+    const submit = { ...submitOf(definition), project: project as ProjectId };
+    this.step({ type: "submit", request: ++this.requests, submit });
     const id = this.core.experimentLast as ExperimentId;
     this.settle();
     this.skip();
