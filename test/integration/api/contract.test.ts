@@ -185,6 +185,10 @@ tasks:
   await call("submitExperiment", `${api}/experiments`, { spec: { tasks: { c: { command: "sleep 1" } } }, name: "obj" });
   await call("cancelTask", `${api}/tasks/2.c.0/cancel`, {});
   await call("cancelExperiment", `${api}/experiments/1/cancel`).catch(() => {});
+  await call("createProject", `${api}/projects`, { name: "physics", weight: 2, max_cpu_hours: 10 });
+  await call("changeProject", `${api}/projects/physics`, { max_cpus: 4, max_cpu_hours: null });
+  await call("listProjects", `${api}/projects`);
+  await call("getProject", `${api}/projects/physics`);
   await call("listAgents", `${api}/agents`);
   await call("getAgent", `${api}/agents/1`);
   await call("getAgentMetrics", `${api}/agents/1/metrics`);

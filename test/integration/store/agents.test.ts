@@ -28,7 +28,7 @@ test("a token makes one identity, and is used up", async (t) => {
   const publicKey = newKey();
   const { agent, name } = await store.agents.enrol({ secretHash: hash("s"), name: "node-1", publicKey });
   assert.equal(name, "node-1");
-  assert.deepEqual(await store.agents.identity(agent), { name: "node-1", publicKey });
+  assert.deepEqual(await store.agents.identity(agent), { name: "node-1", publicKey, serves: null });
   const found = await store.agents.find(agent);
   assert.deepEqual([found?.name, found?.computeResource, found?.revokedAtMs], ["node-1", "cluster", null]);
   const used = await store.enrolment.find(id);
@@ -140,7 +140,7 @@ test("keys asked for at once come together, each agent its own, and none of the 
   await store.agents.revoke(gone.agent);
   const after = store.agents.identity(gone.agent);
   const found = await Promise.all(asked);
-  for (const [i, { publicKey }] of others.entries()) assert.deepEqual(found[i + 1], { name: `n${i + 1}`, publicKey });
+  for (const [i, { publicKey }] of others.entries()) assert.deepEqual(found[i + 1], { name: `n${i + 1}`, publicKey, serves: null });
   assert.equal(await after, undefined, "whoever was revoked before the question is refused");
   assert.equal(await store.agents.identity(999_999 as AgentId), undefined);
 });
