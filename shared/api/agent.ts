@@ -41,11 +41,9 @@ export const Agent = z
         seen_at: Timestamp,
       })
       .nullable(),
-    figures: NodeFigures.nullable()
-      .optional()
-      .meta({
-        description: "What it measured last; null when nothing came in this reign. Older coordinators leave it out.",
-      }),
+    figures: NodeFigures.nullable().optional().meta({
+      description: "What it measured last; null when nothing came in this reign. Older coordinators leave it out.",
+    }),
     update: z
       .object({
         rollout: z.int().min(1),

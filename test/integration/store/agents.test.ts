@@ -140,7 +140,8 @@ test("keys asked for at once come together, each agent its own, and none of the 
   await store.agents.revoke(gone.agent);
   const after = store.agents.identity(gone.agent);
   const found = await Promise.all(asked);
-  for (const [i, { publicKey }] of others.entries()) assert.deepEqual(found[i + 1], { name: `n${i + 1}`, publicKey, serves: null });
+  for (const [i, { publicKey }] of others.entries())
+    assert.deepEqual(found[i + 1], { name: `n${i + 1}`, publicKey, serves: null });
   assert.equal(await after, undefined, "whoever was revoked before the question is refused");
   assert.equal(await store.agents.identity(999_999 as AgentId), undefined);
 });
