@@ -56,13 +56,10 @@ test("a journal session that dies between send and commit, or whose answer is lo
         t.diagnostic(`ended between send and commit: the submit was answered ${await submitting}`);
         await acceptedOnce(stack, `killed-${round}`);
       }
-      for (let round = 0; round < ROUNDS; round++) {
-        link.set("deaf");
-        const submitting = submit(stack, `unheard-${round}`);
-        t.diagnostic(`the answer of its commit was lost: the submit was answered ${await submitting}`);
-        link.set("open");
-        await acceptedOnce(stack, `unheard-${round}`);
-      }
+      link.set("deaf");
+      t.diagnostic(`the answer of its commit was lost: the submit was answered ${await submit(stack, "unheard")}`);
+      link.set("open");
+      await acceptedOnce(stack, "unheard");
       await work.counts();
     } finally {
       await blocker.end();

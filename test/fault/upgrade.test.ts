@@ -17,7 +17,7 @@ import { needs } from "../support/services.ts";
 
 const LANES = 4;
 /** More than end while programs change, also on a busy machine; those that are left at the end are quick. */
-const TASKS = 3_000;
+const TASKS = 2_000;
 /** So many end between two changes: some that began after the one before. */
 const STEP_TASKS = 4 * LANES;
 const TIMEOUT_MS = 480_000;
