@@ -114,10 +114,10 @@ export interface AgentFloor {
   readonly held: Set<Held>;
   /** Ahead leases in order, to be counted when room comes. */
   readonly aheadQueue: Held[];
-  /** Templates whose definition this session has. */
-  readonly sent: Set<TemplateLedger>;
+  /** Templates whose definition this session has. Weak: a session of weeks must not keep every experiment it ever saw. */
+  sent: WeakSet<TemplateLedger>;
   /** Whether a shape fits it when idle. */
-  readonly suits: Map<Shape, boolean>;
+  suits: WeakMap<Shape, boolean>;
   /** The one project that it serves; null: all. */
   serves: ProjectId | null;
 }

@@ -61,7 +61,7 @@ export function onHello(
   floor.seenAtWall = now.wall;
   floor.ahead = 0;
   floor.lastsUntilMono = hello.lastsMs === null ? null : now.mono + hello.lastsMs;
-  floor.sent.clear();
+  floor.sent = new WeakSet();
   core.peers.set(peer, floor);
   const kept = new Set<Held>();
   const superseded: AttemptGroup[] = [];

@@ -23,7 +23,7 @@ const QUERY_TIMEOUT_MS = 60_000;
 export async function definitionsBySeq(
   connection: Connection,
   where: string,
-  values: number[],
+  values: readonly unknown[],
 ): Promise<DefinitionRow[]> {
   const rows = await connection.rows<Row>(
     `select x.experiment, x.seq, x.project, x.actor, x.submitted_at as "submittedAt", s.header, s.spec,
@@ -32,7 +32,7 @@ export async function definitionsBySeq(
        join experiment_source s on s.shard = x.shard and s.experiment = x.experiment
        left join idempotency i on i.shard = x.shard and i.experiment = x.experiment and i.actor = x.actor
      order by x.seq, x.position`,
-    values,
+    [...values],
     QUERY_TIMEOUT_MS,
   );
   const templates = await connection.rows<{ experiment: number; definition: string }>(
@@ -40,7 +40,7 @@ export async function definitionsBySeq(
      from (select shard, experiment from experiment ${where}) x
        join template t on t.shard = x.shard and t.experiment = x.experiment
      order by t.experiment, t.template`,
-    values,
+    [...values],
     QUERY_TIMEOUT_MS,
   );
   const byExperiment = new Map<number, TemplateDefinition[]>(rows.map((row) => [row.experiment, []]));

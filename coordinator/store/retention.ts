@@ -5,11 +5,13 @@
  */
 import type { DatabaseAddress } from "../../db/address.ts";
 import type { ConnectionPool } from "../../db/pool.ts";
-import type { ExperimentId } from "../../shared/model/ids.ts";
+import type { ExperimentDefinition } from "../../shared/model/definition.ts";
+import type { ActorId, ExperimentId } from "../../shared/model/ids.ts";
 import { archiveLines } from "./archive-lines.ts";
 import { allNumbers, BIGINT } from "./columns.ts";
+import { definitionsBySeq } from "./definitions.ts";
 import { type Dropped, dropPartitions } from "./drop.ts";
-import type { ArchiveFile, StoredSummary } from "./records.ts";
+import type { ArchiveFile, StoredDecision, StoredSummary } from "./records.ts";
 import { APPEND_LOCK } from "./sessions.ts";
 import { type Trimmed, Trimmer } from "./trim.ts";
 
@@ -18,9 +20,21 @@ export interface Archivable {
   experiment: ExperimentId;
   /** Of its end; another one after a retry. */
   endedSeq: number;
-  actor: number;
+  actor: ActorId;
+  tasks: number;
+  completed: number;
+  failed: number;
   /** False while a load might still read batches that name it: then a checkpoint has to come first. */
   folded: boolean;
+}
+
+/** What was sent and decided. */
+export interface StoredContents {
+  experiment: ExperimentId;
+  definition: ExperimentDefinition;
+  spec: string;
+  /** The newest, in order. */
+  decisions: StoredDecision[];
 }
 
 /** What the attempts of one template used. */
@@ -49,6 +63,7 @@ export interface RetentionStore {
   due(wallMs: number, retentionMs: number, limit: number): Promise<Archivable[]>;
   /** One of them, however long ago it ended; undefined when it has not ended or is archived. */
   archivable(id: ExperimentId): Promise<Archivable | undefined>;
+  contents(ids: readonly ExperimentId[], decisionsMax: number): Promise<StoredContents[]>;
   usage(ids: readonly ExperimentId[]): Promise<StoredUsage[]>;
   /** Everything the journal has of it, as lines of JSON without their ends. */
   lines(id: ExperimentId): AsyncIterable<string>;
@@ -66,7 +81,7 @@ const STATEMENT_TIMEOUT_MS = 60_000;
 const FOLDED = `x.ended_seq <= c.seq and not exists (
   select from decision d where d.shard = x.shard and d.experiment = x.experiment and d.seq > c.seq)`;
 const NEWEST = "(select coalesce(max(seq), 0) as seq from checkpoint where shard = $1) c";
-const FIELDS = `x.experiment, x.ended_seq as "endedSeq", x.actor, (${FOLDED}) as folded`;
+const FIELDS = `x.experiment, x.ended_seq as "endedSeq", x.actor, x.tasks, x.completed, x.failed, (${FOLDED}) as folded`;
 
 export function createRetentionStore(address: DatabaseAddress, pool: ConnectionPool, shard: number): RetentionStore {
   const trimmer = new Trimmer(pool, shard);
@@ -84,6 +99,7 @@ export function createRetentionStore(address: DatabaseAddress, pool: ConnectionP
         where x.shard = $1 and x.experiment = $2 and x.state is not null and x.archived_at is null`;
       return (await pool.rows<Archivable>(text, [shard, id]))[0];
     },
+    contents: (ids, decisionsMax) => readContents(pool, shard, allNumbers([ids], BIGINT), decisionsMax),
     usage: (ids) => pool.rows<StoredUsage>(USAGE, [shard, allNumbers([ids], BIGINT)]),
     lines: (id) => archiveLines(pool, shard, id),
     archive: (term, records) => archive(pool, shard, term, records),
@@ -92,7 +108,40 @@ export function createRetentionStore(address: DatabaseAddress, pool: ConnectionP
   };
 }
 
-/** Columns of one element are not unfolded: those of tasks that ended together are common. */
+/** Of many at once: a round trip for each would be what archiving costs. */
+async function readContents(
+  pool: ConnectionPool,
+  shard: number,
+  ids: string,
+  decisionsMax: number,
+): Promise<StoredContents[]> {
+  const rows = await pool.use((connection) =>
+    definitionsBySeq(connection, "where shard = $1 and experiment = any($2)", [shard, ids]),
+  );
+  const decisions = await pool.rows<Omit<StoredDecision, "atMs"> & { at: Date; experiment: ExperimentId }>(
+    `select d.experiment, d.seq, j.at, d.kind, d.actor, d.reason, d.value
+     from unnest($2::bigint[]) x(experiment) cross join lateral (
+         select * from decision where shard = $1 and experiment = x.experiment order by seq desc, position desc limit $3) d
+       join journal j on j.shard = d.shard and j.seq = d.seq
+     order by d.seq, d.position`,
+    [shard, ids, decisionsMax],
+  );
+  const byExperiment = Map.groupBy(decisions, ({ experiment }) => experiment);
+  return rows.map(({ experiment, definition, spec }) => ({
+    experiment,
+    definition,
+    spec,
+    decisions: (byExperiment.get(experiment) ?? []).map(({ at, experiment: _, ...row }) => ({
+      ...row,
+      atMs: at.getTime(),
+    })),
+  }));
+}
+
+/**
+ * Columns of one element are not unfolded: those of tasks that ended together are common. The others are unfolded once:
+ * an element picked by its place would fetch the whole column from its storage each time.
+ */
 const sumOf = (column: string): string => `case cardinality(e.${column})
   when 1 then e.${column}[1] * cardinality(e.indexes) else (select sum(v) from unnest(e.${column}) v) end`;
 
@@ -101,8 +150,9 @@ const USAGE = `
     coalesce(sum(${sumOf("cpu_ms")}), 0)::float8 as "cpuMs",
     coalesce(sum(case when cardinality(e.started_at_ms) = 1 and cardinality(e.ended_at_ms) = 1 and e.started_at_ms[1] > 0
       then greatest(0, e.ended_at_ms[1] - e.started_at_ms[1]) * cardinality(e.indexes)
-      else (select sum(greatest(0, coalesce(e.ended_at_ms[i], e.ended_at_ms[1]) - coalesce(e.started_at_ms[i], e.started_at_ms[1])))
-            from generate_subscripts(e.indexes, 1) i where coalesce(e.started_at_ms[i], e.started_at_ms[1], 0) > 0) end), 0)::float8 as "wallMs",
+      else (select sum(greatest(0, coalesce(v.ended, e.ended_at_ms[1]) - coalesce(v.started, e.started_at_ms[1])))
+        from unnest(e.started_at_ms, e.ended_at_ms) v(started, ended)
+        where coalesce(v.started, e.started_at_ms[1], 0) > 0) end), 0)::float8 as "wallMs",
     coalesce(max((select max(v) from unnest(e.memory_max_bytes) v)), 0) as "memoryMaxBytes"
   from attempt_end e where e.shard = $1 and e.experiment = any($2)
   group by e.experiment, e.template order by e.experiment, e.template`;

@@ -44,8 +44,8 @@ export function floorOf(core: Core, agent: AgentId, root: string, deadlineMono: 
       lastsUntilMono: null,
       held: new Set(),
       aheadQueue: [],
-      sent: new Set(),
-      suits: new Map(),
+      sent: new WeakSet(),
+      suits: new WeakMap(),
       serves: null,
     };
     core.agents.set(agent, floor);
@@ -135,7 +135,7 @@ export function recharge(floor: AgentFloor, capacity: Capacity): void {
     floor.aheadUsed++;
     floor.aheadQueue.push(held);
   }
-  floor.suits.clear();
+  floor.suits = new WeakMap();
 }
 
 /** Offers a QUEUED task that nobody holds any more. */

@@ -6,10 +6,10 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ActorId, ExperimentId } from "../../../shared/model/ids.ts";
+import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { Clock } from "../../../shared/time/clock.ts";
 import type { TaskCounts } from "../../dispatch/contract.ts";
-import type { Archivable, ArchiveRecord, RetentionStore, StoredUsage } from "../../store/retention.ts";
+import type { Archivable, ArchiveRecord, RetentionStore, StoredContents, StoredUsage } from "../../store/retention.ts";
 import { FAILURES_READ_MAX, groupFailures } from "../experiment/explain.ts";
 import { findRecord, type Sources, templateCounts } from "../experiment/find.ts";
 import type { ExperimentRecord } from "../experiment/record.ts";
@@ -35,8 +35,8 @@ export interface Archive {
 
 /** Experiments of one transaction. */
 const BATCH_EXPERIMENTS = 50;
-/** Decisions read of one experiment; the summary keeps the newest. */
-const DECISIONS_READ_MAX = 1_000;
+/** The newest decisions that a summary keeps. */
+const DECISIONS_MAX = 100;
 
 const zip = promisify(gzip);
 
@@ -44,11 +44,17 @@ export function createArchive({ sources, store, clock, retentionMs, directory }:
   const { dispatcher, history } = sources;
 
   const archive = async (chosen: readonly Archivable[]): Promise<ExperimentId[]> => {
-    const usage = await store.usage(chosen.map(({ experiment }) => experiment));
+    const ids = chosen.map(({ experiment }) => experiment);
+    const usage = Map.groupBy(await store.usage(ids), ({ experiment }) => experiment);
+    const contents = new Map((await store.contents(ids, DECISIONS_MAX)).map((each) => [each.experiment, each]));
     const records: ArchiveRecord[] = [];
-    for (const each of chosen) records.push(await recordOf(each, usage));
+    for (const each of chosen) {
+      const content = contents.get(each.experiment);
+      if (!content) throw new Error(`the definition of experiment ${each.experiment} is gone`);
+      records.push(await recordOf(each, content, usage.get(each.experiment) ?? []));
+    }
     // Nobody decides about them from here to the commit: a retry that comes now is refused with a sentence.
-    const retired = dispatcher.retire(records.map(({ experiment }) => experiment));
+    const retired = dispatcher.retire(ids);
     try {
       return await store.archive(
         retired.term,
@@ -60,33 +66,21 @@ export function createArchive({ sources, store, clock, retentionMs, directory }:
   };
 
   const recordOf = async (
-    { experiment, endedSeq, actor }: Archivable,
+    { experiment, endedSeq, actor, tasks, completed, failed }: Archivable,
+    { definition, spec, decisions }: StoredContents,
     usage: readonly StoredUsage[],
   ): Promise<ArchiveRecord> => {
-    const [record, definition, specText] = await Promise.all([
-      findRecord(sources, experiment),
-      history.definition(experiment),
-      history.specText(experiment),
-    ]);
-    if (!definition || specText === undefined) throw new Error(`the definition of experiment ${experiment} is gone`);
-    const found = { record, definition, inMemory: false };
-    const { completed, failed, total } = record.counts;
+    const found = async () => ({ record: await findRecord(sources, experiment), definition, inMemory: false });
+    // Nearly all end well: then there is nothing to look up.
     const counts =
-      completed === total
+      completed === tasks
         ? definition.templates.map(({ count }) => allCompleted(count))
-        : await templateCounts(sources, found);
-    const failures = failed > 0 ? await history.failures(experiment, FAILURES_READ_MAX) : [];
-    const summary = summaryOf({
-      found,
-      actor: actor as ActorId,
-      counts,
-      usage: usage.filter((used) => used.experiment === experiment),
-      failures: groupFailures(found, failures),
-      decisions: await history.decisions(experiment, 0, DECISIONS_READ_MAX),
-    });
-    const text = JSON.stringify(summary);
-    const file = directory === undefined ? null : await write(directory, experiment, text);
-    return { experiment, endedSeq, summary: text, spec: await zip(specText), file };
+        : await templateCounts(sources, await found());
+    const failures =
+      failed > 0 ? groupFailures(await found(), await history.failures(experiment, FAILURES_READ_MAX)) : [];
+    const summary = JSON.stringify(summaryOf({ definition, actor, counts, usage, failures, decisions }));
+    const file = directory === undefined ? null : await write(directory, experiment, summary);
+    return { experiment, endedSeq, summary, spec: await zip(spec), file };
   };
 
   const write = (directory: string, id: ExperimentId, summary: string) => {

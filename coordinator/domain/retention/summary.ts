@@ -2,12 +2,12 @@
  * What stays of an archived experiment: enough to know what it was, how it went and what it cost, and to run it again. Of
  * bounded size whatever the experiment was; kept as JSON whose form is described in docs/retention.md.
  */
+import type { ExperimentDefinition } from "../../../shared/model/definition.ts";
 import type { ActorId } from "../../../shared/model/ids.ts";
 import type { TaskCounts } from "../../dispatch/contract.ts";
 import type { StoredDecision } from "../../store/records.ts";
 import type { StoredUsage } from "../../store/retention.ts";
 import type { FailureRecord } from "../experiment/explain.ts";
-import type { FoundExperiment } from "../experiment/find.ts";
 
 /** What attempts used. */
 export interface Resources {
@@ -53,12 +53,11 @@ const TEMPLATES_MAX = 1_000;
 /** Causes, each with an example and up to so much of its error output. */
 const FAILURES_MAX = 20;
 const TAIL_CHARACTERS_MAX = 1_024;
-const DECISIONS_MAX = 100;
 
 const NOTHING: Resources = { attempts: 0, cpuSeconds: 0, coreSeconds: 0, runSeconds: 0, memoryMaxBytes: 0 };
 
 export interface SummaryParts {
-  found: Pick<FoundExperiment, "definition">;
+  definition: ExperimentDefinition;
   actor: ActorId;
   /** Of each template, by ordinal. */
   counts: readonly TaskCounts[];
@@ -67,8 +66,7 @@ export interface SummaryParts {
   decisions: readonly StoredDecision[];
 }
 
-export function summaryOf({ found, actor, counts, usage, failures, decisions }: SummaryParts): ExperimentSummary {
-  const { definition } = found;
+export function summaryOf({ definition, actor, counts, usage, failures, decisions }: SummaryParts): ExperimentSummary {
   const nameOf = (ordinal: number): string => definition.templates[ordinal]?.name ?? String(ordinal);
   const used = new Map<number, Resources>();
   for (const { template, attempts, cpuMs, wallMs, memoryMaxBytes } of usage) {
@@ -95,7 +93,7 @@ export function summaryOf({ found, actor, counts, usage, failures, decisions }: 
     templates,
     templatesOmitted: definition.templates.length - templates.length,
     failures: failures.slice(0, FAILURES_MAX).map(({ tail, ...failure }) => ({ ...failure, tail: cut(tail) })),
-    decisions: decisions.slice(-DECISIONS_MAX),
+    decisions: [...decisions],
   };
 }
 

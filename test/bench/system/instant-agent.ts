@@ -58,6 +58,11 @@ export class InstantAgent {
     this.send({ type: "free", ahead, lastsMs: null, draining: false });
   }
 
+  /** Ends that were acknowledged since `expect` was called. */
+  get ended(): number {
+    return this.acked;
+  }
+
   /** Resolves when that many more ends were acknowledged. */
   expect(tasks: number): Promise<void> {
     this.acked = 0;
