@@ -17,10 +17,23 @@ const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
 export function retire(core: Core, id: ExperimentId): boolean {
   if (core.deciding.has(id)) return false;
   const experiment = core.ledger.experiments.get(id);
-  return experiment === undefined || (experiment.endedAtMs !== null && evict(core, experiment));
+  return experiment === undefined || (experiment.endedAtMs !== null && evict(core, experiment, inHand(core)));
 }
 
-function evict(core: Core, experiment: ExperimentLedger): boolean {
+/**
+ * Experiments of which an agent holds a task: when it was lost, came back, and the task was canceled meanwhile, the
+ * experiment ends first. The agent's last word about it must find the entry that it gives its room back by.
+ */
+function inHand(core: Core): Set<ExperimentLedger> {
+  const experiments = new Set<ExperimentLedger>();
+  for (const floor of core.agents.values()) {
+    for (const { template } of floor.held) experiments.add(template.experiment);
+  }
+  return experiments;
+}
+
+function evict(core: Core, experiment: ExperimentLedger, held: Set<ExperimentLedger>): boolean {
+  if (held.has(experiment)) return false;
   const clean = !experiment.dirty && experiment.templates.every((template) => !template.dirty.includes(1));
   if (!clean || core.deciding.has(experiment.id)) return false;
   core.ledger.experiments.delete(experiment.id);
@@ -32,11 +45,12 @@ function evict(core: Core, experiment: ExperimentLedger): boolean {
 export function evictEnded(core: Core, wallMs: number, kept = ENDED_KEPT): void {
   const ended = [...core.ledger.experiments.values()].filter((experiment) => experiment.endedAtMs !== null);
   ended.sort((a, b) => (b.endedAtMs as number) - (a.endedAtMs as number));
+  const held = inHand(core);
   let tasks = 0;
   ended.forEach((experiment, position) => {
     for (const template of experiment.templates) tasks += template.count;
     if (position < kept && tasks <= ENDED_TASKS_KEPT) return;
-    evict(core, experiment);
+    evict(core, experiment, held);
   });
   for (const [key, { atMs }] of core.ledger.idempotency) {
     if (wallMs - atMs > IDEMPOTENCY_KEPT_MS) core.ledger.idempotency.delete(key);

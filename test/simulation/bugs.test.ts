@@ -27,7 +27,7 @@ const FOUND_BY: Record<Bug, RegExp> = {
   evictedReportDropped: /^everything ends/,
   needsReleasedTwice: /^(a child after its parent|the live state never contradicts|replay equals live)/,
   failuresBeforeCommit: /^max_failures counts what is durable/,
-  identityShared: /^one trusted holder/,
+  identityShared: /^(nobody disowns what another one holds|one trusted holder)/,
   recallIgnored: /^what is recalled does not start/,
   lanesNotRecalled: /^without trust nothing starts/,
   outboxTruncatedEarly: /^an end is kept until it is acknowledged/,
@@ -36,6 +36,8 @@ const FOUND_BY: Record<Bug, RegExp> = {
   agentSleepUnnoticed: /^(one trusted holder|nothing starts that another)/,
   graceFromTakeover: /^nobody is lost because we slept/,
   checkpointWithoutLeases: /^replay equals live/,
+  partitionDroppedEarly: /^a partition goes when all of it has ended/,
+  archivedUnfolded: /^replay equals live/,
 };
 
 for (const bug of BUGS) {

@@ -13,6 +13,8 @@ const MODEL_BUGS = {
   termCheckWithoutLock: false,
   graceFromTakeover: false,
   checkpointWithoutLeases: false,
+  partitionDroppedEarly: false,
+  archivedUnfolded: false,
 };
 
 /** A sleep has two sides: the coordinator's and the agent's switch have one name there. */
@@ -34,7 +36,12 @@ export function switchesOf(bug: Bug | undefined): Switches {
   return {
     core: bug !== undefined && bug in NO_MUTATIONS ? { ...NO_MUTATIONS, [bug]: true } : NO_MUTATIONS,
     agent: { ...NO_AGENT_MUTATIONS, ...agentSwitch(bug) },
-    database: { noTermCheck: on("noTermCheck"), termCheckWithoutLock: on("termCheckWithoutLock") },
+    database: {
+      noTermCheck: on("noTermCheck"),
+      termCheckWithoutLock: on("termCheckWithoutLock"),
+      partitionDroppedEarly: on("partitionDroppedEarly"),
+      archivedUnfolded: on("archivedUnfolded"),
+    },
     shell: { graceFromTakeover: on("graceFromTakeover") },
     checkpointWithoutLeases: on("checkpointWithoutLeases"),
   };

@@ -35,7 +35,7 @@ const FAULTS: Record<string, Fault> = {
   "dispatcher sleeps": (scene) => scene.world.random.pick(scene.dispatchers).stop(pause(scene, 500, 20_000), true),
   // With whatever runs on it, longer than its work waits for it elsewhere.
   "machine sleeps": (scene) => {
-    const durationMs = scene.world.random.between(3_000, 25_000);
+    const durationMs = scene.world.random.between(3_000, 30_000);
     const all = [...scene.dispatchers, ...scene.hosts];
     const { machine } = scene.dispatchers[0]?.process ?? { machine: "" };
     for (const one of all) if (one.process.machine === machine) one.stop(durationMs, true);

@@ -2,7 +2,9 @@
  * Sees everything at once and says the moment a promise is broken. What is durable it folds itself, and beside that it
  * keeps plain books of its own, one record per task, so that a mistake in the fold does not judge itself.
  */
+
 import type { Batch, DecisionRecord, EndRecord, LeaseRecord } from "../../coordinator/dispatch/batch.ts";
+import type { Core } from "../../coordinator/dispatch/core.ts";
 import { foldBatch } from "../../coordinator/dispatch/ledger/fold.ts";
 import { MAX_FAILURES_REASON } from "../../coordinator/dispatch/ledger/fold-decision.ts";
 import {
@@ -15,6 +17,7 @@ import {
   type TemplateLedger,
 } from "../../coordinator/dispatch/ledger/ledger.ts";
 import { ledgerFrom } from "../../coordinator/dispatch/ledger/snapshot.ts";
+import type { LoadedState } from "../../coordinator/dispatch/load.ts";
 import { BLAME_NAMES, Blame, Disposition, Outcome } from "../../shared/model/attempt.ts";
 import { type AttemptKey, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
@@ -193,6 +196,7 @@ export class Oracle {
         );
       }
       const blame = record.blames[i] as Blame;
+      if (blame === Blame.NOT_HELD) this.checkDisowned(`${name}.${attempt}`, seq);
       if (blame !== Blame.AGENT_LOST && blame !== Blame.NOT_HELD) {
         if (stateOf(this.templateOf(record), index) === TaskState.QUEUED) this.note("late reports");
         if (books.reported.has(attempt))
@@ -204,6 +208,16 @@ export class Oracle {
       books.final = true;
       if (record.outcomes[i] === Outcome.COMPLETED) books.completedSeq = seq;
     }
+  }
+
+  /** What is called not held is held by nobody. */
+  private checkDisowned(key: string, seq: number): void {
+    const holder = this.remembering ? undefined : this.agents.find((agent) => agent.countsOn(key));
+    if (!holder) return;
+    this.world.fail(
+      "nobody disowns what another one holds",
+      `${key} is given up at ${seq}, ${holder.name} counts on it`,
+    );
   }
 
   private retried(id: number): void {
@@ -237,7 +251,7 @@ export class Oracle {
   /** What a dispatcher is about to load, seen at the moment at which the database reads it. */
   loads(durable: Durable, term: number): void {
     this.note("loads");
-    const difference = this.differenceFrom(durable, durable.checkpointSeqs().at(-1) ?? 0);
+    const difference = this.differenceOfLoaded(() => durable.loadKept(term));
     if (difference !== null) this.world.fail("replay equals live", `loaded by term ${term}: ${difference}`);
   }
 
@@ -246,6 +260,16 @@ export class Oracle {
     if (ledger.seq !== this.ledger.seq) return;
     const difference = differenceOf(this.ledger, ledger);
     if (difference !== null) this.world.fail("replay equals live", difference);
+  }
+
+  /** The rows of these experiments are gone for good. */
+  dropped(ids: readonly number[]): void {
+    for (const id of ids) {
+      this.note("experiments dropped");
+      if (this.ledger.experiments.get(id as never)?.endedAtMs === null) {
+        this.world.fail("a partition goes when all of it has ended", `experiment ${id} is unfinished and was dropped`);
+      }
+    }
   }
 
   submitAnswered(experiment: number): void {
@@ -352,17 +376,31 @@ export class Oracle {
     }
   }
 
+  /** When all is done, nothing is held, and every agent has its room again. */
+  atRest({ agents, held, gathered, inflight, ledger }: Core): void {
+    // One that sleeps still believes that it leads.
+    if (inflight || gathered.length > 0 || ledger.seq !== this.ledger.seq) return;
+    for (const floor of agents.values()) {
+      if (floor.peer === null) continue;
+      const { name, free, capacity, aheadUsed } = floor;
+      if (floor.held.size === 0 && free.cpus === capacity.cpus && aheadUsed === 0) continue;
+      const text = `${name} has ${free.cpus} of ${capacity.cpus} cpus, ${aheadUsed} ahead, ${floor.held.size} held`;
+      this.world.fail("room is given back", text);
+    }
+    if (held.size > 0) this.world.fail("room is given back", `${held.size} tasks are held by nobody`);
+  }
+
   /** The journal, folded once more from the beginning, or from any checkpoint. */
   replay(durable: Durable): void {
     for (const seq of [0, this.world.random.pick(durable.checkpointSeqs())]) {
-      const difference = this.differenceFrom(durable, seq);
+      const difference = this.differenceOfLoaded(() => durable.load(0, seq));
       if (difference !== null) this.world.fail("replay equals live", `from the checkpoint of ${seq}: ${difference}`);
     }
   }
 
-  private differenceFrom(durable: Durable, seq: number): string | null {
+  private differenceOfLoaded(load: () => LoadedState): string | null {
     try {
-      return differenceOf(this.ledger, ledgerFrom(durable.load(0, seq)));
+      return differenceOf(this.ledger, ledgerFrom(load()));
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

@@ -39,10 +39,12 @@ export function makeScene(world: World, oracle: Oracle, switches: Switches): Sce
   const crashes = new CrashPoints(world);
   const ttlMs = random.pick([3_000, 3_000, 5_000]);
   const endedKept = random.pick([0, 0, 2, 1_000]);
+  const retentionMs = random.pick([null, 0, 2_000]);
   const dispatchers = Array.from({ length: random.pick([1, 2, 2, 3]) }, (_, i) => {
     const manner = () => ({
       checkpointPeriodMs: random.between(500, 8_000),
       endedKept,
+      retentionMs,
       leasesLeftOut: switches.checkpointWithoutLeases,
     });
     const { core: mutations, shell: bugs } = switches;

@@ -100,6 +100,10 @@ function checkEnd({ world, database, dispatchers, hosts, client }: Scene, oracle
     const keys = [...(host.state?.leases.values() ?? [])].map((lease) => `${lease.key} in phase ${lease.phase}`);
     world.fail("everything ends", `${host.name} still has ${keys.join(", ") || "records of its runners"}`);
   }
-  for (const { reign } of dispatchers) if (reign) oracle.live(reign.core.ledger);
+  for (const { reign } of dispatchers) {
+    if (!reign) continue;
+    oracle.live(reign.core.ledger);
+    oracle.atRest(reign.core);
+  }
   oracle.replay(database.durable);
 }

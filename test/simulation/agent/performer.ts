@@ -108,7 +108,9 @@ export class Performer {
         return;
       case "exit":
         world.trace(host.name, () => `leaves: ${effect.reason} ${effect.message}`);
-        host.kill();
+        // What was drained stays away; otherwise its service manager starts it again.
+        if (effect.reason === "drained") host.kill();
+        else host.die();
     }
   }
 

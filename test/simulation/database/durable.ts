@@ -5,6 +5,7 @@
 import type { Batch } from "../../../coordinator/dispatch/batch.ts";
 import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
 import type { EncodedCheckpoint, EncodedChunk, EncodedExperiment } from "../../../coordinator/dispatch/ports.ts";
+import { Retention } from "./retention.ts";
 
 export class Durable {
   /** `batches[i]` has seq `i + 1`. */
@@ -12,12 +13,15 @@ export class Durable {
   private checkpoints: EncodedCheckpoint[] = [];
   /** Raised by a restore. */
   timeline = 1;
+  /** What has ended and may go. */
+  readonly retention = new Retention();
 
   get seq(): number {
     return this.batches.length;
   }
 
   append(batch: Batch): void {
+    this.retention.note(batch);
     for (const record of [...batch.leases, ...batch.ends]) {
       for (const column of Object.values(record)) if (Array.isArray(column)) Object.freeze(column);
     }
@@ -33,7 +37,29 @@ export class Durable {
   restore(seq: number): void {
     this.batches.length = seq;
     this.checkpoints = this.checkpoints.filter((checkpoint) => checkpoint.seq <= seq);
+    this.retention.restore(this.batches);
     this.timeline++;
+  }
+
+  newestCheckpoint(): number {
+    return this.checkpoints.at(-1)?.seq ?? 0;
+  }
+
+  /** What a dispatcher finds: without what was in partitions that are gone. */
+  loadKept(term: number): LoadedState {
+    const loaded = this.load(term);
+    const isKept = (id: number): boolean => !this.retention.isDropped(id);
+    return {
+      ...loaded,
+      experiments: loaded.experiments.filter(({ experiment }) => isKept(experiment)),
+      experimentStates: loaded.experimentStates.filter(({ experiment }) => isKept(experiment)),
+      chunks: loaded.chunks.filter(({ experiment }) => isKept(experiment)),
+      // Heads and decisions of the journal are in tables of their own and stay.
+      batches: loaded.batches.map((batch) => {
+        const { submits, leases, ends } = partOf(batch, isKept);
+        return { ...batch, submits, leases, ends };
+      }),
+    };
   }
 
   /** Seqs of the checkpoints, 0 for none, ascending. */
@@ -51,14 +77,20 @@ export class Durable {
       experiments: [],
       experimentStates: [],
       chunks: [],
-      batches: this.batches.map((batch) => partOf(batch, experiment)),
+      // Of what is archived nothing is read any more, whether or not its rows are still there.
+      batches: this.retention.isArchived(experiment)
+        ? []
+        : this.batches.map((batch) => partOf(batch, (id) => id === experiment)),
       experimentMax: experiment,
       idempotency: [],
     };
   }
 
-  /** What a load finds that uses the checkpoint of `checkpointSeq` and every batch after it up to `seq`. */
-  load(term: number, checkpointSeq = this.checkpointSeqs().at(-1) ?? 0, seq = this.seq): LoadedState {
+  /**
+   * What a load finds that uses the checkpoint of `checkpointSeq` and every batch after it up to `seq`: also what was in
+   * partitions that are gone.
+   */
+  load(term: number, checkpointSeq = this.newestCheckpoint(), seq = this.seq): LoadedState {
     const states = new Map<number, EncodedExperiment>();
     const chunks = new Map<string, EncodedChunk>();
     for (const checkpoint of this.checkpoints) {
@@ -97,10 +129,9 @@ export class Durable {
   }
 }
 
-/** What of a batch concerns one experiment. */
-function partOf(batch: Batch, experiment: number): Batch {
-  const mine = <T extends { experiment: number }>(records: T[]): T[] =>
-    records.filter((r) => r.experiment === experiment);
+/** What of a batch concerns these experiments. */
+function partOf(batch: Batch, isWanted: (experiment: number) => boolean): Batch {
+  const mine = <T extends { experiment: number }>(records: T[]): T[] => records.filter((r) => isWanted(r.experiment));
   return {
     ...batch,
     submits: mine(batch.submits),

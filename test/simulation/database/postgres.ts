@@ -12,9 +12,10 @@ import type { World } from "../engine/world.ts";
 import type { Oracle } from "../oracle.ts";
 import { Durable } from "./durable.ts";
 import { AdvisoryLock, type Holder } from "./locks.ts";
+import type { Archivable, RetentionBugs } from "./retention.ts";
 
 /** Deliberate bugs of the journal's guard. */
-export interface DatabaseBugs {
+export interface DatabaseBugs extends RetentionBugs {
   /** Appends do not look at the term. */
   noTermCheck: boolean;
   /** They look at it, but take no lock, and neither does a takeover. */
@@ -119,16 +120,16 @@ export class Postgres {
   }
 
   /** Shared lock, then in the next statement the term, then the work; visible, with its lock freed, at the commit. */
-  private transact(
+  private transact<T>(
     backend: Backend,
     term: number,
-    answer: (result: Answer<null>) => void,
-    work: () => Answer<null>,
+    answer: (result: Answer<T>) => void,
+    work: () => Answer<T>,
   ): void {
     this.request(backend, answer, (reply) => {
       const transaction = { aborted: false, committing: false };
       backend.transaction = transaction;
-      const end = (result: Answer<null>): void => {
+      const end = (result: Answer<T>): void => {
         backend.transaction = null;
         this.lock.release(transaction);
         reply(result);
@@ -241,13 +242,38 @@ export class Postgres {
   load(backend: Backend, term: number, answer: (result: Answer<LoadedState>) => void): void {
     this.request(backend, answer, (reply) => {
       this.oracle.loads(this.durable, term);
-      const loaded = this.durable.load(term);
+      const loaded = this.durable.loadKept(term);
       this.world.after(this.loadMs(), () => reply({ value: loaded }));
     });
   }
 
   history(backend: Backend, experiment: number, answer: (result: Answer<LoadedState>) => void): void {
     this.request(backend, answer, (reply) => reply({ value: this.durable.history(experiment) }));
+  }
+
+  /** Ended experiments that may be archived, of which nobody has heard for so long. */
+  due(backend: Backend, beforeMs: number, answer: (result: Answer<Archivable[]>) => void): void {
+    const { durable, bugs } = this;
+    this.request(backend, answer, (reply) =>
+      reply({ value: durable.retention.due(beforeMs, durable.newestCheckpoint(), bugs) }),
+    );
+  }
+
+  /** Archives them under the term, like an append; then drops the partitions that are done with. */
+  archive(
+    backend: Backend,
+    term: number,
+    chosen: readonly Archivable[],
+    answer: (result: Answer<number[]>) => void,
+  ): void {
+    const { durable, bugs } = this;
+    this.transact(backend, term, answer, () => {
+      const archived = durable.retention.archive(chosen, durable.newestCheckpoint(), bugs);
+      const gone = durable.retention.drop(bugs);
+      if (gone.length > 0) this.world.trace("postgres", () => `drops the partitions of ${gone.join(", ")}`);
+      this.oracle.dropped(gone);
+      return { value: archived };
+    });
   }
 
   /** Brings a request to its backend, which serves one at a time, and the answer back. */

@@ -6,12 +6,12 @@
 import type { Batch } from "../../../coordinator/dispatch/batch.ts";
 import type { DecisionRequest } from "../../../coordinator/dispatch/contract.ts";
 import type { Core, CoreEvent, Effect, Peer, Reply } from "../../../coordinator/dispatch/core.ts";
-import { evictEnded } from "../../../coordinator/dispatch/evict.ts";
+import { evictEnded, retire } from "../../../coordinator/dispatch/evict.ts";
 import { encodeCheckpoint, experimentFromHistory, markDirty } from "../../../coordinator/dispatch/ledger/snapshot.ts";
 import { step } from "../../../coordinator/dispatch/step.ts";
 import { Blame } from "../../../shared/model/attempt.ts";
 import { LEADERSHIP_DEADLINE_MS, LEADERSHIP_RENEWAL_MS } from "../../../shared/model/constants.ts";
-import { attemptKeyText } from "../../../shared/model/ids.ts";
+import { attemptKeyText, type ExperimentId } from "../../../shared/model/ids.ts";
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type ToAgent } from "../../../shared/protocol/messages.ts";
 import type { Backend, Postgres } from "../database/postgres.ts";
 import type { CrashPoint } from "../engine/crashes.ts";
@@ -22,6 +22,7 @@ import type { Oracle } from "../oracle.ts";
 
 const TICK_MS = 100;
 const REOPEN_MS = 500;
+const RETENTION_MS = 1_500;
 /** Clocks run wrong by half a percent, see engine/process.ts. */
 const CLOCK_RATE_MAX = 1.005;
 /** Between a hello and the proof that it is genuine: a key is looked up in the database. */
@@ -32,6 +33,8 @@ export interface ReignManner {
   checkpointPeriodMs: number;
   /** Ended experiments that stay in memory. */
   endedKept: number;
+  /** How long after its end an experiment is archived; null: never. */
+  retentionMs: number | null;
   /** A deliberate bug of the checkpoint. */
   leasesLeftOut: boolean;
 }
@@ -60,6 +63,8 @@ export class Reign {
   private readonly peers = new Map<Peer, Connection>();
   private readonly requests = new Map<number, (reply: Reply | null) => void>();
   private requestLast = 0;
+  private readonly retiring = new Set<number>();
+  private readonly reviving: number[] = [];
   private ended = false;
   /** When each agent was heard last, or could be heard first, in the world's time. */
   private readonly heard = new Map<number, number>();
@@ -77,6 +82,7 @@ export class Reign {
     process.every(TICK_MS, lasts, () => this.onTimer());
     process.every(LEADERSHIP_RENEWAL_MS, lasts, () => this.renew());
     process.every(parts.manner.checkpointPeriodMs, lasts, () => this.checkpoint());
+    process.every(RETENTION_MS, lasts, () => this.archive());
     for (const floor of parts.core.agents.values()) this.heard.set(floor.agent, parts.world.nowMs);
     journal.broken = () => this.end("the journal connection broke");
     side.broken = () => this.end("the connection for renewals broke");
@@ -167,17 +173,41 @@ export class Reign {
   /** A decision; an experiment that is not in memory is brought back from its history first. */
   decide(decision: DecisionRequest, answer: (reply: Reply | null) => void): void {
     const { database, store } = this.parts;
-    const ask = (): void => this.request((request) => ({ type: "decide", request, decision }), answer);
+    const ask = (): void => {
+      if (this.retiring.has(decision.experiment)) answer(null);
+      else this.request((request) => ({ type: "decide", request, decision }), answer);
+    };
     const known = this.core.ledger.experiments.has(decision.experiment);
-    if (known || decision.experiment > this.core.ledger.experimentMax) {
+    if (known || decision.experiment > this.core.ledger.experimentMax || this.retiring.has(decision.experiment)) {
       ask();
       return;
     }
+    this.reviving.push(decision.experiment);
     database.history(store, decision.experiment, (result) => {
+      this.reviving.splice(this.reviving.indexOf(decision.experiment), 1);
       if (this.ended || !("value" in result)) return answer(null);
       const experiment = experimentFromHistory(result.value, decision.experiment);
       if (experiment) this.handle({ type: "revive", experiment });
       ask();
+    });
+  }
+
+  /** Archives what ended long enough ago; nobody decides about it from before the transaction until after it. */
+  private archive(): void {
+    const { database, process, store, core, manner, dies } = this.parts;
+    if (manner.retentionMs === null || this.retiring.size > 0) return;
+    database.due(store, process.now().wall - manner.retentionMs, (found) => {
+      if (this.ended || !("value" in found)) return;
+      const chosen = found.value.filter(({ experiment }) => {
+        return !this.reviving.includes(experiment as ExperimentId) && retire(core, experiment as ExperimentId);
+      });
+      if (chosen.length === 0) return;
+      for (const { experiment } of chosen) this.retiring.add(experiment);
+      if (dies("coordinator: experiments are being archived")) return;
+      database.archive(this.parts.store, core.config.term, chosen, () => {
+        this.retiring.clear();
+        dies("coordinator: experiments are being archived");
+      });
     });
   }
 

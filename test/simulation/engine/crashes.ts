@@ -16,6 +16,7 @@ const POINTS = {
   "coordinator: a checkpoint is encoded": 0.05,
   "coordinator: a checkpoint is on its way": 0.05,
   "coordinator: a checkpoint was written": 0.05,
+  "coordinator: experiments are being archived": 0.1,
   "agent: between two effects": 0.0008,
   "agent: before a start": 0.004,
   "agent: started, nothing noted": 0.004,

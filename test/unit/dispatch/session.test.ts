@@ -1,6 +1,8 @@
 /** Sessions: hello with held attempts, renewal, loss, stalls, drain, and the dispatcher's own deadline. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { evictEnded } from "../../../coordinator/dispatch/evict.ts";
+import { encodeCheckpoint } from "../../../coordinator/dispatch/ledger/snapshot.ts";
 import { step } from "../../../coordinator/dispatch/step.ts";
 import { Blame, Disposition, Outcome } from "../../../shared/model/attempt.ts";
 import { LEADERSHIP_LEASE_MS, SESSION_TTL_MS } from "../../../shared/model/constants.ts";
@@ -105,6 +107,25 @@ test("what the first machine finished counts although a second one with its iden
   stage.ended(21, report(id, [[0, 1]]));
   stage.settle();
   assert.deepEqual(stage.states(id), ["COMPLETED"]);
+});
+
+test("an experiment stays in memory while an agent still goes on with a task of it, so that its room comes back", () => {
+  const { stage, id } = leased();
+  stage.step({ type: "disconnected", peer: 10 });
+  stage.pass(SESSION_TTL_MS + 1_000);
+  stage.settle();
+  stage.hello(1, 20, { held: [heldGroup(id, [[0, 1, 1]])] });
+  stage.decide("cancel", id);
+  stage.settle();
+  assert.deepEqual(stage.states(id), ["CANCELED"]);
+  encodeCheckpoint(stage.core.ledger, 0, 1);
+  evictEnded(stage.core, stage.now().wall, 0);
+  stage.ended(20, report(id, [[0, 1]], { outcome: Outcome.CANCELED, blame: Blame.CANCELED }));
+  stage.settle();
+  const floor = stage.core.agents.get(1 as never);
+  assert.deepEqual([floor?.free.cpus, floor?.held.size], [1, 0]);
+  evictEnded(stage.core, stage.now().wall, 0);
+  assert.equal(stage.core.ledger.experiments.size, 0);
 });
 
 test("another machine is let in at once when the first one has left or holds nothing", () => {
