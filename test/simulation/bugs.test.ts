@@ -27,7 +27,7 @@ const FOUND_BY: Record<Bug, RegExp> = {
   evictedReportDropped: /^everything ends/,
   needsReleasedTwice: /^(a child after its parent|the live state never contradicts|replay equals live)/,
   failuresBeforeCommit: /^max_failures counts what is durable/,
-  identityShared: /^(nobody disowns what another one holds|one trusted holder)/,
+  identityShared: /^(nobody disowns what another one holds|nobody is lost because|one trusted holder)/,
   recallIgnored: /^what is recalled does not start/,
   lanesNotRecalled: /^without trust nothing starts/,
   outboxTruncatedEarly: /^an end is kept until it is acknowledged/,

@@ -33,12 +33,18 @@ const FAULTS: Record<string, Fault> = {
     scene.world.after(random.between(0, 300), () => leader?.stop(random.between(1_000, 3_800), false));
   },
   "dispatcher sleeps": (scene) => scene.world.random.pick(scene.dispatchers).stop(pause(scene, 500, 20_000), true),
-  // With whatever runs on it, longer than its work waits for it elsewhere.
+  // A laptop with the leader and one of its agents on it, for as long as another one needs to give their work away.
   "machine sleeps": (scene) => {
-    const durationMs = scene.world.random.between(3_000, 30_000);
-    const all = [...scene.dispatchers, ...scene.hosts];
-    const { machine } = scene.dispatchers[0]?.process ?? { machine: "" };
-    for (const one of all) if (one.process.machine === machine) one.stop(durationMs, true);
+    const { random } = scene.world;
+    const leader = scene.dispatchers.find(({ reign }) => reign !== null)?.process;
+    const beside = scene.network.connections.filter(
+      ({ carries, dispatcher }) => carries && dispatcher.process === leader,
+    );
+    if (!leader || beside.length === 0) return;
+    const { process } = random.pick(beside).agent;
+    const durationMs = random.between(8_000, 24_000);
+    process.machine = leader.machine;
+    for (const one of [leader, process]) if (one.running) one.stop(durationMs, true, () => {});
   },
   "clock is set": (scene) => {
     const { random } = scene.world;

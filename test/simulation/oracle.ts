@@ -19,7 +19,7 @@ import {
 import { ledgerFrom } from "../../coordinator/dispatch/ledger/snapshot.ts";
 import type { LoadedState } from "../../coordinator/dispatch/load.ts";
 import { BLAME_NAMES, Blame, Disposition, Outcome } from "../../shared/model/attempt.ts";
-import { type AttemptKey, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
+import { type AttemptKey, parseAttemptKey, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { AttemptGroup } from "../../shared/protocol/messages.ts";
 import { differenceOf, recountDifference } from "./database/compare.ts";
@@ -207,6 +207,17 @@ export class Oracle {
       if (books.final) this.world.fail("at most one FINAL", `${name} has a second FINAL result at ${seq}`);
       books.final = true;
       if (record.outcomes[i] === Outcome.COMPLETED) books.completedSeq = seq;
+    }
+  }
+
+  /** An agent's trust was extended: nobody else has what it counts on. */
+  trusts(agent: Watched, keys: Iterable<string>): void {
+    for (const text of keys) {
+      const key = parseAttemptKey(text);
+      if (!key || !agent.countsOn(text)) continue;
+      const { attempt } = this.booksOf(key.experiment, key.template, key.index);
+      if (attempt <= key.attempt) continue;
+      this.world.fail("one trusted holder", `${agent.name} may go on with ${text} although #${attempt} was given`);
     }
   }
 

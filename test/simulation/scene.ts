@@ -72,8 +72,6 @@ export function makeScene(world: World, oracle: Oracle, switches: Switches): Sce
     const parts = { world, oracle, network, crashes, dispatchers, manner, disks, preparing, cpus };
     return new Host({ ...parts, mutations: switches.agent, number: i + 1, agent });
   });
-  // A coordinator with an agent beside it, as on a laptop.
-  if (random.chance(0.4)) (hosts[0] as Host).process.machine = (dispatchers[0] as Dispatcher).process.machine;
   oracle.agents = hosts;
   const client = new Client(world, oracle, dispatchers);
   return {

@@ -9,7 +9,7 @@ import { Oracle } from "./oracle.ts";
 import { makeScene, type Scene } from "./scene.ts";
 
 /** Raised with every change of what a seed means: seeds that are kept name the version they were found in. */
-export const WORLD_VERSION = 3;
+export const WORLD_VERSION = 4;
 
 /**
  * Time of faults, and time for everything to end after them: user retries wait 2 s, infrastructure retries up to 60 s, and

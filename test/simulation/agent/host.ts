@@ -74,7 +74,10 @@ export class Host implements Watched {
   }
 
   private newRunners(): Runners {
-    const runners = new Runners(this.parts.world, this.parts.manner, () => this.process.now().wall);
+    const runners = new Runners(this.parts.world, this.parts.manner, {
+      wall: () => this.process.now().wall,
+      asleepMs: () => this.process.asleepMs,
+    });
     runners.onStart = (key, byItself) => this.onStart(key, byItself);
     return runners;
   }
@@ -261,6 +264,7 @@ export class Host implements Watched {
     connection.agent.receive = (message: ToAgent) => {
       this.performer?.hears(message);
       this.feed({ type: "received", connection: number, message: message as never });
+      if (message.type === "renewed" && this.state) this.parts.oracle.trusts(this, this.state.leases.keys());
     };
     connection.open(
       () => target.accept(connection),

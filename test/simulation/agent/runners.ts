@@ -46,11 +46,14 @@ export class Runners {
   private readonly world: World;
   private readonly manner: TaskManner;
   private readonly wall: () => number;
+  /** How much longer the host sleeps, and its tasks with it. */
+  private readonly asleepMs: () => number;
 
-  constructor(world: World, manner: TaskManner, wall: () => number) {
+  constructor(world: World, manner: TaskManner, { wall, asleepMs }: { wall: () => number; asleepMs: () => number }) {
     this.world = world;
     this.manner = manner;
     this.wall = wall;
+    this.asleepMs = asleepMs;
   }
 
   run(lease: RunnableAttempt, need: Requirement): void {
@@ -70,7 +73,12 @@ export class Runners {
     run.adopted.startedAtMs = this.wall();
     this.onStart(run.adopted.key, byItself);
     this.listener?.started(run.adopted.key, run.adopted.startedAtMs);
-    this.world.after(this.world.random.between(DURATION_MS_MIN, this.manner.durationMsMax), () => this.exit(run));
+    const exit = (): void => {
+      const asleepMs = this.asleepMs();
+      if (asleepMs > 0) this.world.after(asleepMs + this.world.random.between(0, this.manner.durationMsMax), exit);
+      else this.exit(run);
+    };
+    this.world.after(this.world.random.between(DURATION_MS_MIN, this.manner.durationMsMax), exit);
   }
 
   private exit(run: Run): void {

@@ -28,6 +28,7 @@ export class Process {
   private arrived: (() => void)[] = [];
   /** After a sleep the network comes back later than the process does. */
   private waking = 0;
+  private asleepUntilMs = 0;
   /** The monotonic clock: its own zero, its own speed, and standing still while the host sleeps. */
   private readonly zeroMs: number;
   private readonly rate: number;
@@ -88,8 +89,14 @@ export class Process {
     return sum;
   }
 
+  /** How much longer its whole host sleeps; 0 when it does not. */
+  get asleepMs(): number {
+    return Math.max(0, this.asleepUntilMs - this.world.nowMs);
+  }
+
   /** SIGSTOP for a while; with `asleep` the whole host sleeps and its monotonic clock stands still. */
   stop(durationMs: number, asleep: boolean, continued: () => void): void {
+    if (asleep) this.asleepUntilMs = Math.max(this.asleepUntilMs, this.world.nowMs + durationMs);
     if (this.stopped++ === 0) this.pausedMs = this.world.nowMs;
     this.world.trace(this.name, () => `${asleep ? "sleeps" : "is stopped"} for ${Math.round(durationMs)} ms`);
     this.world.after(durationMs, () => {
@@ -123,13 +130,13 @@ export class Process {
    * The way into this incarnation of the process: what goes through it waits while the process is stopped. `local`: from
    * the same machine.
    */
-  inlet(local = false): (handle: () => void) => void {
+  inlet(local: () => boolean = () => false): (handle: () => void) => void {
     const { incarnation } = this;
     const living = (handle: () => void) => (): void => {
       if (this.alive && this.incarnation === incarnation) handle();
     };
     return (handle) => {
-      if (this.alive && this.incarnation === incarnation) this.deliver(living(handle), local);
+      if (this.alive && this.incarnation === incarnation) this.deliver(living(handle), local());
     };
   }
 

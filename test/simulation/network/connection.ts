@@ -35,7 +35,7 @@ export class Connection {
     this.latencyMs = network.world.random.between(...LATENCY_MS);
     const end = (process: Process): End => ({
       process,
-      deliver: process.inlet(agent.machine === dispatcher.machine),
+      deliver: process.inlet(() => agent.machine === dispatcher.machine),
       open: true,
       receive: () => {},
       disconnected: () => {},
