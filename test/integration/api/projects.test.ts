@@ -94,3 +94,30 @@ test("with weights 3 to 1 one agent's many short tasks end three to one while bo
   const metrics = await (await at.client.open("metrics", {})).text();
   assert.match(metrics, /^scheduler_project_share\{project="heavy"\} [\d.]+$/m);
 });
+
+test("what a project used and may use outlives the coordinator", async (t) => {
+  const at = await startTestCoordinator(t);
+  await at.client.call("createProject", { body: { name: "physics", max_cpus: 2, weight: 5 } });
+  const { id } = await at.client.call("submitExperiment", { body: { spec: spec("physics", 40) } });
+  const peer = await connectAgent(at, await enrol(at, "shared", { any_project: true }));
+  peer.on((message) => {
+    if (message.type !== "leases") return;
+    for (const group of message.groups) {
+      const all = (value: number): number[] => group.indexes.map(() => value);
+      const { experiment, template, indexes, attempts } = group;
+      const ended = { outcomes: all(0), blames: all(0), exitCodes: all(0), signals: all(0), cpuMs: all(1) };
+      const times = { startedAtMs: all(Date.now() - 900), endedAtMs: all(Date.now()), memoryMaxBytes: all(1) };
+      peer.send({ type: "ended", groups: [{ experiment, template, indexes, attempts, ...ended, ...times }] });
+    }
+  });
+  const state = async () => (await at.client.call("getExperiment", { params: { experiment: id } })).state;
+  await until(async () => (await state()) === "COMPLETED", "the end");
+  const before = await at.client.call("getProject", { params: { project: "physics" } });
+  // 40 × 0.9 s on one cpu each are a hundredth of an hour.
+  assert.ok(Math.abs(before.usage_cpu_hours - 0.01) < 0.0005, `${before.usage_cpu_hours}`);
+  await at.restart();
+  const after = await at.client.call("getProject", { params: { project: "physics" } });
+  assert.ok(Math.abs(after.usage_cpu_hours - before.usage_cpu_hours) < 0.0005, `${after.usage_cpu_hours}`);
+  assert.ok(Math.abs(after.period_cpu_hours - before.period_cpu_hours) < 0.0005, `${after.period_cpu_hours}`);
+  assert.deepEqual([after.weight, after.max_cpus], [5, 2]);
+});
