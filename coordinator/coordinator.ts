@@ -11,11 +11,13 @@ import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
+import { createAbsenceReconciler } from "./background/absences.ts";
 import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
+import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
 import { createAgentSessions } from "./domain/agent/session.ts";
@@ -155,6 +157,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const background = startReconcilers({
     reconcilers: [
       ...createRetention(archive, remains, retentionMs, log),
+      createAbsenceReconciler(createAgentAbsences(dispatcher, agents)),
       createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
       projectsReconciler(sources),
     ],

@@ -353,6 +353,13 @@ create table project_usage (
   constraint project_usage_pkey PRIMARY KEY (shard, project)
 );
 
+create table agent_absence (
+  agent bigint not null,
+  since timestamp with time zone not null,
+  constraint agent_absence_agent_fkey FOREIGN KEY (agent) REFERENCES agent(agent),
+  constraint agent_absence_pkey PRIMARY KEY (agent)
+);
+
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE UNIQUE INDEX agent_rollout_active ON public.agent_rollout USING btree ((true)) WHERE (state = 'ACTIVE'::text);
 CREATE INDEX agent_rollout_target_agent ON public.agent_rollout_target USING btree (agent, rollout DESC);
@@ -684,6 +691,7 @@ comment on column agent.public_key is 'Ed25519, SPKI in DER.';
 comment on column agent.project is 'Its trust domain: whose tasks it may run and see.';
 comment on column agent.root is 'Identity of its output root, as last reported.';
 comment on column agent.any_project is 'It serves all projects of this coordinator: they share one trust domain.';
+comment on table agent_absence is 'Beside the journal: a row that is missing only begins the wait anew.';
 comment on table agent_rollout is 'One version for some agents: one of them first, then more at once, stopped by the first failure.';
 comment on column agent_rollout_target.changed_at is 'When its state was last set, or told again by the agent.';
 comment on column agent_rollout_target.begun_at is 'When the agent was first asked.';
@@ -733,4 +741,5 @@ insert into schema_migration (version, name, breaking, program) values (6, 'stor
 insert into schema_migration (version, name, breaking, program) values (7, 'retention', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (8, 'rollouts', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (9, 'projects', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (10, 'absence', false, 'db/schema.sql');
 commit;

@@ -89,6 +89,8 @@ export interface AgentView {
   lastsMs: number | null;
   /** Wall-clock ms of the last renewal or other message. */
   seenAtMs: number;
+  /** Since when it is lost, wall-clock ms; null while it is not. */
+  awaySinceMs: number | null;
 }
 
 /** One reason, ready for people: a stable code and a sentence with both sides. */

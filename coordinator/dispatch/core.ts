@@ -19,6 +19,7 @@ import type { Reservation } from "./floor/reserve.ts";
 import { restoreFloor } from "./floor/restore.ts";
 import { type RestoredProjects, restoreProjects } from "./floor/usage.ts";
 import type { ExperimentLedger, Ledger, TemplateLedger } from "./ledger/ledger.ts";
+import type { LoadedState } from "./load.ts";
 import type { Mutations } from "./mutations.ts";
 import type { Now } from "./ports.ts";
 import type { ProjectConfig } from "./project.ts";
@@ -104,6 +105,8 @@ export interface AgentFloor {
   peerLast: Peer;
   /** Monotonic ms until which its leases are good. */
   deadlineMono: number;
+  /** Wall-clock ms since which it is lost; null while it is not. A takeover knows it too: see `absences` of the loaded state. */
+  awaySinceWall: number | null;
   seenAtWall: number;
   capacity: Capacity;
   free: Quantities;
@@ -192,6 +195,7 @@ export function createCore(
   leadUntilMono: number,
   now: Now,
   restored?: RestoredProjects,
+  absences: LoadedState["absences"] = [],
 ): Core {
   const projects = new Projects(config.shareHalfLifeMs ?? FAIR_SHARE_HALF_LIFE_MS);
   const core: Core = {
@@ -222,6 +226,10 @@ export function createCore(
   };
   restoreProjects(core, restored, now);
   restoreFloor(core, now);
+  for (const { agent, sinceMs } of absences ?? []) {
+    const floor = core.agents.get(agent);
+    if (floor) floor.awaySinceWall = sinceMs;
+  }
   for (const id of ledger.experiments.keys()) drawConclusions(core, id);
   return core;
 }

@@ -100,8 +100,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       mutations: NO_MUTATIONS,
     };
     const now = { mono: options.clock.mono(), wall: options.clock.wall() };
-    const { projects: configs = [], usage = [], batches } = loaded;
-    const core = createCore(config, ledger, untilMono, now, { configs, usage, batches });
+    const { projects: configs = [], usage = [], batches, absences } = loaded;
+    const core = createCore(config, ledger, untilMono, now, { configs, usage, batches }, absences);
     const { clock, log } = options;
     const { checkpointSeq } = loaded;
     reigning = new Reigning({ reign, core, clock, log, figures, checkpointSeq, committed: publish });

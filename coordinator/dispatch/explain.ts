@@ -6,13 +6,14 @@ import type { ExperimentId } from "../../shared/model/ids.ts";
 import { misfits } from "../../shared/model/requirement.ts";
 import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
 import type { Reason } from "./contract.ts";
-import type { AgentFloor, Core } from "./core.ts";
+import type { AgentFloor, Core, Held } from "./core.ts";
 import { shareReasons } from "./explain-share.ts";
 import type { TaskClass } from "./floor/classes.ts";
 import { lastsLongEnough, serves } from "./floor/fit.ts";
 import { limitReasons } from "./floor/limits.ts";
 import { BECAUSE, CANCELING, isMarked, stateOf, type TemplateLedger, taskName, templateAt } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
+import { waitsUntilWall } from "./sessions.ts";
 
 /** Agents whose misfits are listed one by one. */
 const AGENTS_LISTED_MAX = 20;
@@ -174,17 +175,22 @@ function leasedReasons(core: Core, template: TemplateLedger, index: number, now:
   }
   if (floor && floor.peer === null) {
     const left = Math.round((floor.deadlineMono - now.mono) / 1000);
-    const waits = template.experiment.definition.onDisconnect === "wait";
     const message =
-      left > 0
-        ? `${name} is not connected; its lease runs out in ${left} s.`
-        : `${name} is lost; ${waits ? "the experiment waits for it (on_disconnect: wait)" : "the task is being taken back"}.`;
+      left > 0 ? `${name} is not connected; its lease runs out in ${left} s.` : lostText(name, template, held, now);
     reasons.push({ code: "agent_away", message, data: { agent: floor.agent } });
   }
   const since = lease ? new Date(lease.sinceMs).toISOString() : "unknown";
   const how = held?.ahead ? "holds it for when room comes" : "has it";
   reasons.push({ code: "leased", message: `${name} ${how} as attempt ${template.attempts[index]} since ${since}.` });
   return reasons;
+}
+
+function lostText(name: string, template: TemplateLedger, held: Held | undefined, now: Now): string {
+  const until = held === undefined ? Number.NEGATIVE_INFINITY : waitsUntilWall(held);
+  if (until <= now.wall) return `${name} is lost; the task is being taken back.`;
+  const bound = Number.isFinite(until) ? `until ${new Date(until).toISOString()} ` : "";
+  const id = template.experiment.id;
+  return `${name} is lost; the experiment waits ${bound}for it (on_disconnect: wait). To run it elsewhere, cancel and retry it: "airavata task cancel ${id}/${template.definition.name}/${held?.index}".`;
 }
 
 function endedReasons(template: TemplateLedger, index: number): Reason[] {

@@ -3,7 +3,7 @@
  * it. Folding the batches over the chunks gives exactly the state that the last dispatcher had committed.
  */
 import type { ExperimentDefinition } from "../../shared/model/definition.ts";
-import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
+import type { ActorId, AgentId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import type { Batch } from "./batch.ts";
 import type { EncodedChunk, EncodedExperiment } from "./ports.ts";
 import type { ProjectConfig, ProjectUsage } from "./project.ts";
@@ -35,6 +35,8 @@ export interface LoadedState {
   /** Weights and limits of all projects, and what they had used at the checkpoint. */
   projects?: ProjectConfig[];
   usage?: ProjectUsage[];
+  /** Agents that were lost with tasks that wait for them, and since when; kept beside the journal. */
+  absences?: { agent: AgentId; sinceMs: number }[];
   /** Keys of the last 24 hours. */
   idempotency: { actor: ActorId; key: string; bodyHash: string; experiment: ExperimentId; atMs: number }[];
 }

@@ -58,6 +58,7 @@ export function onHello(
   floor.epoch = ++core.epochLast;
   floor.peer = peer;
   floor.deadlineMono = now.mono + timing.ttlMs;
+  floor.awaySinceWall = null;
   floor.seenAtWall = now.wall;
   floor.ahead = 0;
   floor.lastsUntilMono = hello.lastsMs === null ? null : now.mono + hello.lastsMs;
@@ -253,6 +254,7 @@ export function expireSessions(core: Core, now: Now, effects: Effect[]): void {
       floor.peer = null;
     }
     if (!isAway(floor)) floor.state = "LOST";
+    floor.awaySinceWall ??= now.wall;
     for (const held of [...floor.held]) loseHeld(core, held, now);
   }
 }
@@ -268,9 +270,15 @@ function loseHeld(core: Core, held: Held, now: Now): void {
     offerAgain(core, held.template, held.index);
     return;
   }
-  // `wait`: the work is kept for its agent, however long that is away; explain says so.
-  if (held.template.experiment.definition.onDisconnect === "wait" && !isMarked(held.template, held.index, CANCELING))
-    return;
+  // `wait`: the work is kept for its agent as long as was asked; explain says so.
+  if (waitsUntilWall(held) > now.wall && !isMarked(held.template, held.index, CANCELING)) return;
   core.figures.expired++;
   giveBack(core, held, Outcome.LOST, Blame.AGENT_LOST, now);
+}
+
+/** Wall-clock ms until which a held task of a lost agent is kept for it; in the past when it is not kept at all. */
+export function waitsUntilWall({ template, floor }: Held): number {
+  const { onDisconnect, waitMs } = template.experiment.definition;
+  if (onDisconnect !== "wait" || floor.awaySinceWall === null) return Number.NEGATIVE_INFINITY;
+  return waitMs === undefined ? Number.POSITIVE_INFINITY : floor.awaySinceWall + waitMs;
 }

@@ -94,6 +94,7 @@ export function agentViews(core: Core, now: Now): AgentView[] {
     ahead: floor.ahead,
     lastsMs: floor.lastsUntilMono === null ? null : Math.max(0, floor.lastsUntilMono - now.mono),
     seenAtMs: floor.seenAtWall,
+    awaySinceMs: floor.awaySinceWall,
   }));
 }
 

@@ -40,6 +40,8 @@ export interface AgentStore {
   /** False when there is none, or it was revoked. */
   changeKey(agent: AgentId, publicKey: Buffer): Promise<boolean>;
   revoke(agent: AgentId): Promise<boolean>;
+  /** Who is lost with tasks that wait for it, and since when: these and no others. */
+  keepAbsences(absences: readonly { agent: AgentId; sinceMs: number }[]): Promise<void>;
   /** Where its outputs are, as it last said; written only when it changed. */
   noteRoot(agent: AgentId, root: string): Promise<void>;
 }
@@ -81,6 +83,17 @@ export function createAgentStore(pool: ConnectionPool): AgentStore {
       ),
     revoke: (agent) =>
       changed("update agent set revoked_at = now() where agent = $1 and revoked_at is null returning agent", [agent]),
+    keepAbsences: async (absences) => {
+      const agents = absences.map(({ agent }) => agent);
+      const since = absences.map(({ sinceMs }) => new Date(sinceMs).toISOString());
+      await pool.rows(
+        `with gone as (delete from agent_absence where agent <> all($1::bigint[]) returning agent)
+         insert into agent_absence (agent, since)
+         select x.agent, x.since from unnest($1::bigint[], $2::timestamptz[]) as x(agent, since)
+         on conflict (agent) do update set since = excluded.since where agent_absence.since <> excluded.since`,
+        [agents, since],
+      );
+    },
     noteRoot: async (agent, root) => {
       await pool.rows("update agent set root = $2 where agent = $1 and root is distinct from $2", [agent, root]);
     },

@@ -3,7 +3,7 @@
  * look into an ended one. One snapshot of the database, so that the pieces fit each other.
  */
 import type { Connection } from "../../db/connection.ts";
-import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
+import type { ActorId, AgentId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import type { LoadedExperiment, LoadedState } from "../dispatch/load.ts";
 import type { EncodedChunk, EncodedExperiment } from "../dispatch/ports.ts";
 import { LOAD_QUERY_TIMEOUT_MS, readBatches } from "./batches.ts";
@@ -33,6 +33,7 @@ export function loadShard(connection: Connection, shard: number): Promise<Loaded
       batches: await readBatches(connection, { shard, experiment: null }, head.checkpointSeq),
       projects: await readProjects((text) => connection.rows(text, [], LOAD_QUERY_TIMEOUT_MS)),
       usage: await readUsage(connection, shard),
+      absences: await readAbsences(connection),
       idempotency: await readIdempotency(connection, shard),
     };
   });
@@ -122,6 +123,12 @@ function readChunks(connection: Connection, where: string, values: number[]): Pr
     values,
     LOAD_QUERY_TIMEOUT_MS,
   );
+}
+
+async function readAbsences(connection: Connection): Promise<LoadedState["absences"]> {
+  const text = "select agent, since from agent_absence";
+  const rows = await connection.rows<{ agent: AgentId; since: Date }>(text, [], LOAD_QUERY_TIMEOUT_MS);
+  return rows.map(({ agent, since }) => ({ agent, sinceMs: since.getTime() }));
 }
 
 async function readIdempotency(connection: Connection, shard: number): Promise<LoadedState["idempotency"]> {

@@ -71,6 +71,8 @@ export interface ExperimentDefinition {
   maxFailures: number | null;
   /** What happens to leases of a lost agent: given anew at once, or kept for it. */
   onDisconnect: "requeue" | "wait";
+  /** With `wait`: for so long after its session ran out; absent in what was submitted before there was a bound. */
+  waitMs?: number;
   /** Values of the declared parameters, as text. */
   parameters: Record<string, string>;
   templates: TemplateDefinition[];

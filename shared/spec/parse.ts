@@ -46,6 +46,9 @@ export function parseExperiment(
   for (const script of file.scripts?.keys() ?? []) {
     if (!used.has(script)) problems.note(["scripts", script], `no task uses the script ${script}`);
   }
+  if (file.wait_for !== undefined && file.on_disconnect !== "wait") {
+    problems.add(["wait_for"], "spec_value", "it says how long to wait, which needs on_disconnect: wait");
+  }
   problems.throwIfAny();
   return {
     definition: {
@@ -54,6 +57,7 @@ export function parseExperiment(
       priority: file.priority ?? 0,
       maxFailures: file.max_failures ?? null,
       onDisconnect: file.on_disconnect ?? "requeue",
+      ...(file.on_disconnect === "wait" && { waitMs: file.wait_for === undefined ? WAIT_MS : file.wait_for * 1_000 }),
       parameters,
       templates,
     },
@@ -61,6 +65,9 @@ export function parseExperiment(
     notes: problems.notes,
   };
 }
+
+/** A lost agent is waited for over a weekend. */
+const WAIT_MS = 3 * 86_400_000;
 
 /** Puts what the command line says into the tree, so that the same rules hold for it. */
 function applyOptions(root: Located & { kind: "map" }, options: SpecOptions): void {

@@ -232,6 +232,11 @@ export const SPEC_SCHEMA = {
     summary: "tasks of a lost agent: run again at once, or wait for it",
     silent: "requeue",
   },
+  wait_for: {
+    is: { kind: "duration" },
+    summary: "with `on_disconnect: wait`: how long a lost agent is waited for; then the task runs again",
+    silent: "3d",
+  },
   deadline: {
     is: { kind: "anything" },
     summary: "a time by which all must have ended",

@@ -36,6 +36,7 @@ export function floorOf(core: Core, agent: AgentId, root: string, deadlineMono: 
       peer: null,
       peerLast: -1,
       deadlineMono,
+      awaySinceWall: null,
       seenAtWall: 0,
       capacity: NOTHING,
       free: quantitiesOf(NOTHING),

@@ -145,3 +145,30 @@ test("keys asked for at once come together, each agent its own, and none of the 
   assert.equal(await after, undefined, "whoever was revoked before the question is refused");
   assert.equal(await store.agents.identity(999_999 as AgentId), undefined);
 });
+
+test("absences are those that were kept last, and whoever leads next loads them", async (t) => {
+  const { store, token } = await stage(t);
+  const agents: AgentId[] = [];
+  for (const name of ["node-1", "node-2", "node-3"]) {
+    await token(name);
+    agents.push((await store.agents.enrol({ secretHash: hash(name), name, publicKey: newKey() })).agent);
+  }
+  const [first, second, third] = agents as [AgentId, AgentId, AgentId];
+  await store.agents.keepAbsences([
+    { agent: first, sinceMs: 1_000 },
+    { agent: second, sinceMs: 2_000 },
+  ]);
+  const kept = [
+    { agent: second, sinceMs: 2_500 },
+    { agent: third, sinceMs: 3_000 },
+  ];
+  await store.agents.keepAbsences(kept);
+  const reign = await store.leadership(0, "127.0.0.1:1").campaign(AbortSignal.timeout(60_000));
+  const { absences = [] } = await reign.load();
+  await reign.resign();
+  assert.deepEqual(
+    absences.sort((a, b) => a.agent - b.agent),
+    kept,
+  );
+  await store.agents.keepAbsences([]);
+});

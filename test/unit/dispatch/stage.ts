@@ -15,6 +15,7 @@ import {
 } from "../../../coordinator/dispatch/core.ts";
 import type { RestoredProjects } from "../../../coordinator/dispatch/floor/usage.ts";
 import { emptyLedger, type Ledger, stateOf } from "../../../coordinator/dispatch/ledger/ledger.ts";
+import type { LoadedState } from "../../../coordinator/dispatch/load.ts";
 import { NO_MUTATIONS } from "../../../coordinator/dispatch/mutations.ts";
 import type { Now } from "../../../coordinator/dispatch/ports.ts";
 import { type ProjectLimits, unknownProject } from "../../../coordinator/dispatch/project.ts";
@@ -51,7 +52,14 @@ export class Stage {
   private requests = 0;
   private versions = 0;
 
-  constructor(options: { ledger?: Ledger; config?: Partial<CoreConfig>; restored?: RestoredProjects } = {}) {
+  constructor(
+    options: {
+      ledger?: Ledger;
+      config?: Partial<CoreConfig>;
+      restored?: RestoredProjects;
+      absences?: LoadedState["absences"];
+    } = {},
+  ) {
     const config: CoreConfig = {
       shard: 0,
       term: 1,
@@ -68,6 +76,7 @@ export class Stage {
       Number.POSITIVE_INFINITY,
       this.now(),
       options.restored,
+      options.absences,
     );
   }
 

@@ -84,7 +84,7 @@ tasks:
     needs: []
 `,
     problems: [
-      'spec_unknown_key 1:1 base: unknown key "base"; the nearest known key is name; known here: version, name, project, description, parameters, scripts, tasks, resources, priority, max_failures, on_disconnect, deadline',
+      'spec_unknown_key 1:1 base: unknown key "base"; the nearest known key is name; known here: version, name, project, description, parameters, scripts, tasks, resources, priority, max_failures, on_disconnect, wait_for, deadline',
       "spec_missing 3:3 tasks.a: a has none of script, command and argv; exactly one of them says what to run",
       'spec_unknown_key 4:5 tasks.a["<<"]: unknown key "<<"; the nearest known key is zip; merge keys are not supported: use an alias for a whole value',
       "spec_value 5:5 tasks.a.needs: the list is empty",
@@ -103,7 +103,7 @@ tasks:
   a: { command: x }
 `,
     problems: [
-      'spec_unknown_key 1:1 task: unknown key "task"; the nearest known key is tasks; known here: version, name, project, description, parameters, scripts, tasks, resources, priority, max_failures, on_disconnect, deadline',
+      'spec_unknown_key 1:1 task: unknown key "task"; the nearest known key is tasks; known here: version, name, project, description, parameters, scripts, tasks, resources, priority, max_failures, on_disconnect, wait_for, deadline',
     ],
   },
   {
