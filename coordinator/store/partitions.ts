@@ -17,8 +17,8 @@ import { openBulk } from "./sessions.ts";
 const CREATE_TIMEOUT_MS = 30_000;
 /** Experiments whose size says how large the next ones will be. */
 const RECENT_EXPERIMENTS = 1_000;
-/** Tasks of an experiment where there was none yet. */
-const FIRST_GUESS_TASKS = 1_000;
+/** Tasks of an experiment where there was none yet: rather a narrow first partition than a wide one. */
+const FIRST_GUESS_TASKS = 10_000;
 
 export interface Extent {
   experiments: number;
@@ -56,10 +56,18 @@ export class Partitions {
   async #makeNow(experiment: number): Promise<void> {
     const connection = await openBulk(this.#address, this.#shard);
     try {
-      this.#width = await widthNow(connection, this.#shard);
-      const text = 'select extend_partitions($1, $2) as "end"';
-      const [row] = await connection.rows<{ end: number }>(text, [experiment, this.#width], CREATE_TIMEOUT_MS);
-      this.#end = row?.end ?? null;
+      const width = await widthNow(connection, this.#shard);
+      const extend = { text: "select extend_partitions($1, $2)", values: [experiment, width] };
+      await connection.query(extend, CREATE_TIMEOUT_MS);
+      // Asked for anew: the last one may be older than this process, and of another width.
+      const [last] = await connection.rows<{ low: number; high: number }>(
+        "select low, high from journal_partition order by high desc limit 1",
+        [],
+        CREATE_TIMEOUT_MS,
+      );
+      if (!last) throw new Error("no partition was made");
+      this.#end = last.high;
+      this.#width = last.high - last.low;
     } finally {
       await connection.end();
     }
