@@ -109,16 +109,20 @@ export function onWelcome(state: AgentState, now: Now, message: Message<"welcome
   state.timing = sessionTiming(message.ttlMs);
   state.templates.clear();
   state.creditSent = Number.NaN;
-  extendTrust(state, state.helloSentMono);
+  const hasSlept = state.helloSentMono <= state.jumpedMono;
+  if (!hasSlept) extendTrust(state, state.helloSentMono);
   // The first renewal comes early and jittered: agents that came back together do not stay in step.
-  state.renewDueMono = now.mono + state.timing.heartbeatMs * (0.5 + state.options.random() / 2);
+  const firstMs = state.timing.heartbeatMs * (0.5 + state.options.random() / 2);
+  state.renewDueMono = now.mono + (hasSlept ? 0 : firstMs);
   return true;
 }
 
 export function onRenewed(state: AgentState, now: Now, message: Message<"renewed">, out: AgentEffect[]): void {
   // Only what this session sent extends trust: an echo of another one says nothing about this one's leases.
-  if (message.sentAtMs > state.renewSentMono || message.sentAtMs < Math.floor(state.helloSentMono)) {
-    const text = `a renewal sent at ${message.sentAtMs} is confirmed, this session has sent none then`;
+  const isOurs = message.sentAtMs <= state.renewSentMono && message.sentAtMs >= Math.floor(state.helloSentMono);
+  // Nor does an answer that waited while the machine slept: by its clock no time has passed since it was asked for.
+  if (!isOurs || message.sentAtMs <= state.jumpedMono) {
+    const text = `a renewal sent at ${message.sentAtMs} is confirmed, this session has sent none then, or slept since`;
     out.push({ type: "note", code: "renewal_stale", message: text });
     return;
   }
@@ -153,7 +157,8 @@ export function nextWake(state: AgentState): number {
 }
 
 function renew(state: AgentState, now: Now, out: AgentEffect[]): void {
-  state.renewSentMono = Math.floor(now.mono);
+  // The first one after a sleep must be told from the last one before it, by a millisecond that the margin covers.
+  state.renewSentMono = Math.max(Math.floor(now.mono), Math.floor(state.jumpedMono) + 1);
   state.renewDueMono = now.mono + state.timing.heartbeatMs;
   out.push({ type: "send", message: { type: "renew", sentAtMs: state.renewSentMono } });
 }
@@ -174,6 +179,7 @@ function watchClocks(state: AgentState, now: Now, out: AgentEffect[]): void {
   state.clockOffset = offset;
   if (!(gained > state.timing.stallMs) || state.options.mutations.sleepUnnoticed) return;
   state.trustedUntilMono = Number.NEGATIVE_INFINITY;
+  state.jumpedMono = now.mono;
   if (state.session === "ready") state.renewDueMono = now.mono;
   const text = `the wall clock gained ${Math.round(gained)} ms: the machine slept or its clock was set`;
   out.push({ type: "note", code: "clock_jumped", message: text });

@@ -133,6 +133,8 @@ export interface AgentState {
   heardMono: number;
   /** Wall minus monotonic clock at the last event: a jump means that the machine slept. */
   clockOffset: number;
+  /** When such a jump was last seen: what was sent before it says nothing about the time that was slept through. */
+  jumpedMono: number;
   /** True between losing trust and the first renewal after it, so that the loss is acted on once. */
   mistrusted: boolean;
 
@@ -211,6 +213,7 @@ export function createAgentState(options: CoreOptions): AgentState {
     renewDueMono: Number.POSITIVE_INFINITY,
     heardMono: 0,
     clockOffset: Number.NaN,
+    jumpedMono: Number.NEGATIVE_INFINITY,
     mistrusted: true,
     hold: null,
     draining: null,

@@ -37,7 +37,6 @@ const FOUND_BY: Record<Bug, RegExp> = {
   graceFromTakeover: /^nobody is lost because we slept/,
   checkpointWithoutLeases: /^replay equals live/,
   partitionDroppedEarly: /^a partition goes when all of it has ended/,
-  archivedUnfolded: /^replay equals live/,
 };
 
 for (const bug of BUGS) {

@@ -14,7 +14,6 @@ const MODEL_BUGS = {
   graceFromTakeover: false,
   checkpointWithoutLeases: false,
   partitionDroppedEarly: false,
-  archivedUnfolded: false,
 };
 
 /** A sleep has two sides: the coordinator's and the agent's switch have one name there. */
@@ -40,7 +39,6 @@ export function switchesOf(bug: Bug | undefined): Switches {
       noTermCheck: on("noTermCheck"),
       termCheckWithoutLock: on("termCheckWithoutLock"),
       partitionDroppedEarly: on("partitionDroppedEarly"),
-      archivedUnfolded: on("archivedUnfolded"),
     },
     shell: { graceFromTakeover: on("graceFromTakeover") },
     checkpointWithoutLeases: on("checkpointWithoutLeases"),

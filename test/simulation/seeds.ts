@@ -47,4 +47,10 @@ export const KEPT_SEEDS: readonly KeptSeed[] = [
     found:
       "a second machine with a copied identity disowned what the first one had finished (test/unit/dispatch/session.test.ts)",
   },
+  {
+    seed: 16943,
+    world: 4,
+    found:
+      "an answer that had waited in the socket while the machine slept restored trust in leases that were given away (test/unit/agent/session.test.ts)",
+  },
 ];

@@ -34,7 +34,11 @@ export class Performer {
     const { runners } = this.host;
     switch (message.type) {
       case "leases":
-        for (const key of keysOf(message.groups)) runners.leasedIn.set(key, this.state.challengedTimeline);
+        for (const key of keysOf(message.groups)) {
+          runners.leasedIn.set(key, this.state.challengedTimeline);
+          // Another history gives the same numbers again.
+          this.recalled.delete(key);
+        }
         return;
       case "ack":
         for (const key of keysOf(message.groups)) runners.settled.add(key);

@@ -253,9 +253,9 @@ export class Postgres {
 
   /** Ended experiments that may be archived, of which nobody has heard for so long. */
   due(backend: Backend, beforeMs: number, answer: (result: Answer<Archivable[]>) => void): void {
-    const { durable, bugs } = this;
+    const { durable } = this;
     this.request(backend, answer, (reply) =>
-      reply({ value: durable.retention.due(beforeMs, durable.newestCheckpoint(), bugs) }),
+      reply({ value: durable.retention.due(beforeMs, durable.newestCheckpoint()) }),
     );
   }
 
@@ -268,7 +268,7 @@ export class Postgres {
   ): void {
     const { durable, bugs } = this;
     this.transact(backend, term, answer, () => {
-      const archived = durable.retention.archive(chosen, durable.newestCheckpoint(), bugs);
+      const archived = durable.retention.archive(chosen, durable.newestCheckpoint());
       const gone = durable.retention.drop(bugs);
       if (gone.length > 0) this.world.trace("postgres", () => `drops the partitions of ${gone.join(", ")}`);
       this.oracle.dropped(gone);

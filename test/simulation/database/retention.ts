@@ -11,8 +11,6 @@ const PARTITION_EXPERIMENTS = 2;
 export interface RetentionBugs {
   /** A partition goes when its first experiment is archived. */
   partitionDroppedEarly: boolean;
-  /** What has ended is archived before a checkpoint has folded it. */
-  archivedUnfolded: boolean;
 }
 
 /** An ended experiment that may be archived: a retry makes another end of it. */
@@ -49,11 +47,11 @@ export class Retention {
     this.dropped.clear();
   }
 
-  due(beforeMs: number, checkpointSeq: number, bugs: RetentionBugs): Archivable[] {
+  due(beforeMs: number, checkpointSeq: number): Archivable[] {
     const found: Archivable[] = [];
     for (const [experiment, { seq, atMs }] of this.ends) {
       if (this.archived.has(experiment) || atMs > beforeMs) continue;
-      if (this.isFolded(experiment, checkpointSeq) || bugs.archivedUnfolded) found.push({ experiment, endedSeq: seq });
+      if (this.isFolded(experiment, checkpointSeq)) found.push({ experiment, endedSeq: seq });
     }
     return found;
   }
@@ -63,10 +61,10 @@ export class Retention {
   }
 
   /** Archives what still is as it was; returns which. */
-  archive(chosen: readonly Archivable[], checkpointSeq: number, bugs: RetentionBugs): number[] {
+  archive(chosen: readonly Archivable[], checkpointSeq: number): number[] {
     const done = chosen.filter(({ experiment, endedSeq }) => {
       const isSame = this.ends.get(experiment)?.seq === endedSeq;
-      return isSame && (this.isFolded(experiment, checkpointSeq) || bugs.archivedUnfolded);
+      return isSame && this.isFolded(experiment, checkpointSeq);
     });
     for (const { experiment } of done) this.archived.add(experiment);
     return done.map(({ experiment }) => experiment);

@@ -85,6 +85,31 @@ test("a renewal that this session did not send extends no trust", () => {
   assert.ok(after > before);
 });
 
+test("an answer to what was asked before a sleep restores no trust after it", () => {
+  const core = new CoreDriver().ready();
+  core.wait(5_000).feed({ type: "tick" });
+  const before = core.state.renewSentMono;
+  // Asleep for half a minute: the answer waits in the socket.
+  core.wallOffset += 30_000;
+  assert.ok(brief(core.wait(100).feed({ type: "tick" })).includes("send renew"));
+  const after = core.state.renewSentMono;
+  assert.deepEqual(brief(core.receive({ type: "renewed", sentAtMs: before })), ["note renewal_stale"]);
+  assert.ok(core.state.trustedUntilMono < core.mono);
+  core.receive({ type: "renewed", sentAtMs: after });
+  assert.ok(core.state.trustedUntilMono > core.mono);
+});
+
+test("nor does the welcome to a hello from before a sleep", () => {
+  const core = new CoreDriver();
+  core.feed({ type: "adopted", running: [], collecting: [], ended: [] });
+  core.receive({ type: "challenge", version: 1, versionOldest: 1, nonce: "n", timeline: 1 });
+  core.wallOffset += 30_000;
+  core.wait(100).feed({ type: "tick" });
+  core.receive({ type: "welcome", epoch: 1, timeline: 1, ttlMs: 20_000, superseded: [] });
+  assert.ok(core.state.trustedUntilMono < core.mono);
+  assert.ok(brief(core.turn()).includes("send renew"));
+});
+
 test("a machine that slept trusts nothing until its next renewal, which it sends at once", () => {
   const core = new CoreDriver().ready();
   core.lease(template(), [0]);
@@ -92,7 +117,7 @@ test("a machine that slept trusts nothing until its next renewal, which it sends
   core.feed({ type: "prepared", key: "17.0.0.1" });
   core.wallOffset += 3_600_000;
   assert.deepEqual(brief(core.wait(10).turn()), ["note clock_jumped", "send renew", "note trust_lost"]);
-  core.receive({ type: "renewed", sentAtMs: core.mono });
+  core.receive({ type: "renewed", sentAtMs: core.state.renewSentMono });
   assert.deepEqual(brief(core.turn()), ["run 17.0.0.1 lane 0"]);
 });
 
