@@ -11,7 +11,7 @@ import { until } from "../support/fault-process.ts";
 import { endRunners, type FaultStack } from "../support/fault-stack.ts";
 import { HeldTasks, rolledOut, rollOut, withUpdates } from "../support/fault-update.ts";
 
-/** How long the coordinator is away; ten minutes by `npm run test:zero-kill`. */
+/** How long the coordinator is away; ten minutes by `npm run zero-kill`. */
 const AWAY_MS = Number(process.env.AIRAVATA_FAULT_AWAY_MS ?? 15_000);
 
 test("an agent is updated in place, twice: same process, tasks run on and count once", async () => {
@@ -84,7 +84,9 @@ const SAYS_UP =
   'fd=$(echo "$AIRAVATA_KEEPER" | cut -d: -f2); echo up >&$fd; echo "failed it does not like this place" >&$fd; sleep 1000';
 
 test("an agent is updated while no coordinator is there: it waits, then its tasks count once", async () => {
-  await withUpdates({ cpus: 2, sessionTtl: "3s" }, async ({ stack, releases }) => {
+  // A program on trial may be without a coordinator for thirty times this.
+  const trial = `${Math.max(8, Math.ceil(AWAY_MS / 20_000))}s`;
+  await withUpdates({ cpus: 2, sessionTtl: "3s", agentWords: ["--update-trial", trial] }, async ({ stack, releases }) => {
     const tasks = await new HeldTasks(stack, 4).begin(2, { on_disconnect: "wait" });
     const gate = join(stack.directory, "gate");
     publish(releases, "1.1.0", await programText("1.1.0", gate));

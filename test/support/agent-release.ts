@@ -10,6 +10,7 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PLATFORM = `linux-${process.arch}`;
+export const RUNNER = join(ROOT, "agent", "runner", "bin", `airavata-runner-${PLATFORM}`);
 /** Stands where the version goes. */
 const PLACE = "0.0.0-version-goes-here";
 

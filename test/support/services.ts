@@ -44,6 +44,11 @@ export const SERVICES = {
     present: executable("/usr/sbin/ip"),
     debian: ["iproute2"],
   },
+  runc: {
+    what: "runc (containers)",
+    present: executable("/usr/sbin/runc"),
+    debian: ["runc"],
+  },
   root: {
     what: "the root user (mounts, other user ids)",
     present: () => process.getuid?.() === 0,
