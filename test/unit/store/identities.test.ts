@@ -16,7 +16,12 @@ function slowPool() {
   return { queries, identities: new AgentIdentities({ rows } as unknown as ConnectionPool) };
 }
 
-const row = (agent: number) => ({ agent, name: `n${agent}`, publicKey: Buffer.from([agent % 256]) });
+const row = (agent: number) => ({
+  agent,
+  name: `n${agent}`,
+  publicKey: Buffer.from([agent % 256]),
+  serves: null,
+});
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("the first goes at once; those who ask meanwhile go together, at most 500 in one query", async () => {
@@ -26,7 +31,7 @@ test("the first goes at once; those who ask meanwhile go together, at most 500 i
   const later = Array.from({ length: 700 }, (_, i) => identities.find((i + 2) as AgentId));
   assert.equal(queries.length, 1);
   queries[0]?.answer.resolve([row(1)]);
-  assert.deepEqual(await first, { name: "n1", publicKey: Buffer.from([1]) });
+  assert.deepEqual(await first, { name: "n1", publicKey: Buffer.from([1]), serves: null });
   await settled();
   assert.equal(queries[1]?.agents.length, 500);
   queries[1]?.answer.resolve(queries[1].agents.map(row));
