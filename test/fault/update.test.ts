@@ -86,28 +86,31 @@ const SAYS_UP =
 test("an agent is updated while no coordinator is there: it waits, then its tasks count once", async () => {
   // A program on trial may be without a coordinator for thirty times this.
   const trial = `${Math.max(8, Math.ceil(AWAY_MS / 20_000))}s`;
-  await withUpdates({ cpus: 2, sessionTtl: "3s", agentWords: ["--update-trial", trial] }, async ({ stack, releases }) => {
-    const tasks = await new HeldTasks(stack, 4).begin(2, { on_disconnect: "wait" });
-    const gate = join(stack.directory, "gate");
-    publish(releases, "1.1.0", await programText("1.1.0", gate));
-    await rollOut(stack);
-    await until("the agent hands over", () =>
-      readFileSync(stack.agent.command.log, "utf8").includes('"reason":"updated"'),
-    );
-    await stack.coordinator.kill("SIGKILL");
-    writeFileSync(gate, "");
-    // Several times its silence, and beyond the end of its leases.
-    await delay(AWAY_MS);
-    assert.equal(stack.agent.ended, undefined);
-    stack.coordinator.start();
-    await stack.leads();
-    await until("the rollout is done", async () => (await latestRollout(stack))?.state === "DONE");
-    assert.equal((await stack.agentRecord())?.session?.program, "1.1.0");
-    tasks.finish();
-    assert.equal((await stack.ended(tasks.id)).state, "COMPLETED");
-    const { contradictions, inVain } = await judge(stack, tasks.id, tasks.tasks, tasks.ledger);
-    assert.deepEqual([contradictions, inVain], [[], {}]);
-  });
+  await withUpdates(
+    { cpus: 2, sessionTtl: "3s", agentWords: ["--update-trial", trial] },
+    async ({ stack, releases }) => {
+      const tasks = await new HeldTasks(stack, 4).begin(2, { on_disconnect: "wait" });
+      const gate = join(stack.directory, "gate");
+      publish(releases, "1.1.0", await programText("1.1.0", gate));
+      await rollOut(stack);
+      await until("the agent hands over", () =>
+        readFileSync(stack.agent.command.log, "utf8").includes('"reason":"updated"'),
+      );
+      await stack.coordinator.kill("SIGKILL");
+      writeFileSync(gate, "");
+      // Several times its silence, and beyond the end of its leases.
+      await delay(AWAY_MS);
+      assert.equal(stack.agent.ended, undefined);
+      stack.coordinator.start();
+      await stack.leads();
+      await until("the rollout is done", async () => (await latestRollout(stack))?.state === "DONE");
+      assert.equal((await stack.agentRecord())?.session?.program, "1.1.0");
+      tasks.finish();
+      assert.equal((await stack.ended(tasks.id)).state, "COMPLETED");
+      const { contradictions, inVain } = await judge(stack, tasks.id, tasks.tasks, tasks.ledger);
+      assert.deepEqual([contradictions, inVain], [[], {}]);
+    },
+  );
 });
 
 test("one agent first: its failure stops the rollout; who is pinned elsewhere or refuses is skipped", async () => {

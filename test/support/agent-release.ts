@@ -57,7 +57,7 @@ export async function installProgram(path: string, version: string): Promise<voi
 export function publish(
   directory: string,
   version: string,
-  text: string,
+  text: string | Uint8Array,
   { sha256, platform = PLATFORM }: { sha256?: string | undefined; platform?: string } = {},
 ): void {
   const place = join(directory, version);
