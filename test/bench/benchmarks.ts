@@ -5,6 +5,7 @@ import { agents } from "./agents/agents.ts";
 import type { Benchmark } from "./benchmark.ts";
 import { growth } from "./growth/growth.ts";
 import { latency } from "./latency/latency.ts";
+import { peers } from "./peers/peers.ts";
 import { rateBenchmark } from "./rate.ts";
 import { atLeast } from "./report/goal.ts";
 import { ratio } from "./report/measure.ts";
@@ -57,5 +58,6 @@ export const BENCHMARKS: Record<string, Benchmark> = {
   agents,
   takeover,
   growth,
+  peers,
   agent: agentBenchmark,
 };
