@@ -14,7 +14,7 @@ const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "air
 const INSTALL_LIMIT_MS = 10 * 60_000;
 
 const PYTHON = ["ray==2.60.0", "dask==2026.8.0", "distributed==2026.8.0", "parsl==2026.10.26"];
-const NODE = ["bullmq@6.7.0"];
+const NODE = ["bullmq@6.7.0", "ioredis@5.11.1"];
 
 /** A program or directory, or why there is none. */
 export type Found = { path: string } | { missing: string };

@@ -71,7 +71,7 @@ def parsl_peer(directory):
         label="local",
         address="127.0.0.1",
         max_workers_per_node=TASKS_AT_ONCE,
-        cores_per_worker=0,
+        cores_per_worker=0.5,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
     parsl.load(Config(executors=[executor], run_dir=directory, usage_tracking=0, initialize_logging=False))

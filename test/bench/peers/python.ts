@@ -1,5 +1,6 @@
 /** A Python peer as a contender: one process for all of its rounds, asked by lines. */
 import { spawn } from "node:child_process";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Contender, cpuMsOfTree, type Round } from "../report/measure.ts";
@@ -8,7 +9,8 @@ import { runDirectory } from "../system/ending.ts";
 export type PythonPeer = "ray" | "dask" | "parsl";
 
 const SCRIPT = fileURLToPath(new URL("peer.py", import.meta.url));
-const START_LIMIT_MS = 120_000;
+/** For its start, and for a round: many times as long as the slowest takes. */
+const ANSWER_LIMIT_MS = 120_000;
 
 export async function startPython(
   python: string,
@@ -16,22 +18,29 @@ export async function startPython(
   work: "noop" | "process",
   tasks: number,
 ): Promise<Contender> {
-  const env = { ...process.env, RAY_USAGE_STATS_ENABLED: "0", PYTHONWARNINGS: "ignore" };
+  // They start programs of their environment by name.
+  const path = `${dirname(python)}:${process.env.PATH}`;
+  const env = { ...process.env, PATH: path, RAY_USAGE_STATS_ENABLED: "0", PYTHONWARNINGS: "ignore" };
   const directory = runDirectory(peer);
   const child = spawn(python, [SCRIPT, peer, directory], { env, cwd: directory, stdio: ["pipe", "pipe", "ignore"] });
   process.once("exit", () => child.kill("SIGKILL"));
+  const gone = new Promise((resolve) => child.once("exit", resolve));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const answer = async (): Promise<Record<string, unknown>> => {
-    for (;;) {
-      const { value, done } = await lines.next();
-      if (done) throw new Error(`${peer} ended`);
-      // Some of them print what nobody asked for.
-      if (value.startsWith("{")) return JSON.parse(value);
+    const late = setTimeout(() => child.kill("SIGKILL"), ANSWER_LIMIT_MS);
+    try {
+      for (;;) {
+        // Its helpers may hold its output open when it is gone.
+        const { value, done } = await Promise.race([lines.next(), gone.then(() => ({ value: "", done: true }))]);
+        if (done) throw new Error(`${peer} ended, or did not answer within ${ANSWER_LIMIT_MS / 1000} s`);
+        // Some of them print what nobody asked for.
+        if (value.startsWith("{")) return JSON.parse(value);
+      }
+    } finally {
+      clearTimeout(late);
     }
   };
-  const late = setTimeout(() => child.kill("SIGKILL"), START_LIMIT_MS);
   await answer();
-  clearTimeout(late);
   return {
     name: { ray: "Ray", dask: "Dask", parsl: "Parsl" }[peer],
     round: async (): Promise<Round> => {
@@ -43,7 +52,6 @@ export async function startPython(
       return { count: tasks, elapsedMs: elapsedMs as number, cpuMs, peakBytes: 0 };
     },
     close: async () => {
-      const gone = new Promise((resolve) => child.once("exit", resolve));
       const kill = setTimeout(() => child.kill("SIGKILL"), 10_000);
       child.stdin.end();
       await gone;
