@@ -32,10 +32,10 @@ sleep 0.0$((20 + AIRAVATA_TASK_INDEX % 40))
 echo "$AIRAVATA_TASK_ID" > out.txt
 note end`;
 
-/** 1 to 8 s: there is always one that outlives whoever was killed, and some outlive a session. */
+/** 1 to 10 s: there is always one that outlives whoever was killed, and some outlive a session. */
 const SLOW_LINE = `. "$NOTES"
 note begin
-sleep $((1 + AIRAVATA_TASK_INDEX % 8))
+sleep $((1 + (AIRAVATA_EXPERIMENT_ID + 3 * AIRAVATA_TASK_INDEX) % 10))
 note end`;
 
 /** Fails the first time it gets so far. */
