@@ -22,9 +22,10 @@ tasks:
   a: { argv: ["/bin/true"], task_inputs: { n: 1..${TASKS_PER_EXPERIMENT} } }
 `;
 
-/** Our tables; autovacuum is off here, which in production also reuses what dropped partitions leave in the catalogue. */
+/** Our tables but partitions that wait to be used; autovacuum is off here, which in production also reuses what dropped partitions leave in the catalogue. */
 const SIZE = `select sum(pg_total_relation_size(oid)) as n from pg_class
-  where relnamespace = 'public'::regnamespace and relkind = 'r'`;
+  where relnamespace = 'public'::regnamespace and relkind = 'r' and relname not in (
+    select partition from journal_partition where low > (select max(experiment) from experiment))`;
 
 test("size stays flat while tasks come and go", async (t) => {
   const at = await startTestCoordinator(t, { retentionMs: 200 });
@@ -38,14 +39,15 @@ test("size stays flat while tasks come and go", async (t) => {
   await pool.rows(`do $$ declare p record; begin
     for p in select partition from journal_partition loop execute format('drop table %I', p.partition); end loop; end $$`);
 
+  // All that the test needs and more: it would make the next one when half of the last that it knows is used.
+  for (let end = 0; end < 2 * ROUNDS * ROUND_EXPERIMENTS; ) {
+    end = await number(
+      `select extend_partitions((select coalesce(max(high), 0) from journal_partition), ${PARTITION_EXPERIMENTS}) as n`,
+    );
+  }
+
   const sizes: number[] = [];
   for (let round = 1; round <= ROUNDS; round++) {
-    const last = round * ROUND_EXPERIMENTS + 2 * PARTITION_EXPERIMENTS;
-    for (let end = 0; end <= last; ) {
-      end = await number(
-        `select extend_partitions((select coalesce(max(high), 0) from journal_partition), ${PARTITION_EXPERIMENTS}) as n`,
-      );
-    }
     const ids: number[] = [];
     for (let i = 0; i < ROUND_EXPERIMENTS; i++) {
       ids.push((await at.client.call("submitExperiment", { body: { spec: SPEC } })).id);
