@@ -127,7 +127,8 @@ export class Outbox {
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
       const retry = this.#troubled ? RETRY_MS : WRITE_DELAY_MS;
-      if (this.#unwritten.size > 0 || this.#forgotten.length > 0) this.#writeLater(retry);
+      // Also when all that failed was acknowledged meanwhile: the owner starts nothing until it hears that all is well.
+      if (this.#troubled || this.#unwritten.size > 0 || this.#forgotten.length > 0) this.#writeLater(retry);
     });
     return this.#writing;
   }

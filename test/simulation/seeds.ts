@@ -53,4 +53,10 @@ export const KEPT_SEEDS: readonly KeptSeed[] = [
     found:
       "an answer that had waited in the socket while the machine slept restored trust in leases that were given away (test/unit/agent/session.test.ts)",
   },
+  {
+    seed: 956,
+    world: 4,
+    found:
+      "an outbox that could not be written held its agent for ever when its ends were acknowledged meanwhile (test/unit/agent/outbox.test.ts)",
+  },
 ];

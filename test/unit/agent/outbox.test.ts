@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { AttemptEnd } from "../../../agent/report/end.ts";
+import { type LogDisk, systemDisk } from "../../../agent/report/log-file.ts";
 import { Outbox } from "../../../agent/report/outbox.ts";
 
 let directory: string;
@@ -65,6 +66,34 @@ test("a key that was forgotten and comes again is there", async () => {
     ],
   );
   await again.close();
+});
+
+test("trouble ends although everything that could not be written was acknowledged meanwhile", async () => {
+  let full = true;
+  const heard: boolean[] = [];
+  const well = Promise.withResolvers<void>();
+  const path = fresh();
+  const disk: LogDisk = {
+    later: (delayMs, call) => systemDisk.later(delayMs, call),
+    async open(name) {
+      const file = await systemDisk.open(name);
+      const write = file.write.bind(file);
+      file.write = (batch, from, at) => (full ? Promise.reject(new Error("ENOSPC")) : write(batch, from, at));
+      return file;
+    },
+  };
+  const onTrouble = (reason: string | null): void => {
+    heard.push(reason !== null);
+    if (reason === null) well.resolve();
+  };
+  const outbox = await Outbox.open({ path, disk, onTrouble });
+  outbox.append([end(0)]);
+  assert.equal(await outbox.flushed(), false);
+  outbox.forget(["17.0.0.1"]);
+  full = false;
+  await well.promise;
+  assert.deepEqual(heard, [true, false]);
+  await outbox.close();
 });
 
 test("cut at any byte, the whole records before the cut are there and nothing else", async () => {
