@@ -76,10 +76,13 @@ test("trouble ends although everything that could not be written was acknowledge
     later: (delayMs, call) => systemDisk.later(delayMs, call),
     async open(name) {
       const file = await systemDisk.open(name);
-      file.write = () => {
+      const write = file.write.bind(file);
+      file.write = async (batch, from, at) => {
+        const bytes = await write(batch, from, at);
         outbox.forget(["17.0.0.1"]);
-        return Promise.reject(new Error("ENOSPC"));
+        return bytes;
       };
+      file.replace = () => Promise.reject(new Error("EIO"));
       return file;
     },
   };
@@ -87,7 +90,7 @@ test("trouble ends although everything that could not be written was acknowledge
     heard.push(reason !== null);
     if (reason === null) well.resolve();
   };
-  const outbox = await Outbox.open({ path, disk, onTrouble });
+  const outbox = await Outbox.open({ path, disk, onTrouble, compactBytes: 1 });
   outbox.append([end(0)]);
   assert.equal(await outbox.flushed(), false);
   // The outbox's own timer keeps no process alive.
