@@ -14,7 +14,6 @@ import { ackEffect } from "./ends.ts";
 import { backOff } from "./floor/backoff.ts";
 import type { Cut } from "./floor/gather.ts";
 import { letGo } from "./floor/hold.ts";
-import { restoreExperiment } from "./floor/restore.ts";
 import { leaseGroup } from "./lease-message.ts";
 import { foldBatch } from "./ledger/fold.ts";
 import {
@@ -37,7 +36,8 @@ export function onCommitted(core: Core, seq: number, now: Now, effects: Effect[]
   core.inflight = null;
   const queued: [TemplateLedger, number][] = [];
   foldBatch(core.ledger, batch, {
-    submitted: (experiment) => restoreExperiment(core, experiment, now),
+    incoming: (id) => core.incoming.get(id),
+    submitted: (experiment) => void core.incoming.delete(experiment.id),
     ready: (template, index) => queued.push([template, index]),
   });
   if (core.config.mutations.attemptReusedAfterRelease) reuseReleased(cut);

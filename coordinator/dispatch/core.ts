@@ -157,6 +157,11 @@ export interface Core {
   readonly due: Heap<{ dueMono: number; template: TemplateLedger; index: number }>;
   /** Submits that are gathered but not committed, by idempotency key. */
   readonly submitting: Map<string, { bodyHash: string; experiment: ExperimentId; waiters: number[] }>;
+  /**
+   * Experiments that were submitted and are not committed yet. Their tasks are placed at once, so that a submit to an idle
+   * system and its first leases are one append; nobody hears of either before the commit.
+   */
+  readonly incoming: Map<ExperimentId, ExperimentLedger>;
   /** Experiments with an uncommitted decision: nothing of theirs is leased meanwhile. */
   readonly deciding: Map<ExperimentId, number>;
   /** Cuts that wait for the journal; the first is being gathered into when it is the only one. */
@@ -212,6 +217,7 @@ export function createCore(
     backing: new Map(),
     due: new Heap((a, b) => a.dueMono < b.dueMono),
     submitting: new Map(),
+    incoming: new Map(),
     deciding: new Map(),
     gathered: [],
     inflight: null,

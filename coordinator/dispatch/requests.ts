@@ -8,11 +8,14 @@ import type { DecisionRecord } from "./batch.ts";
 import type { DecisionRequest, SubmitRequest } from "./contract.ts";
 import type { Core, Effect, Reply } from "./core.ts";
 import { type Cut, currentCut } from "./floor/gather.ts";
+import { restoreExperiment } from "./floor/restore.ts";
+import { experimentOfSubmit } from "./ledger/fold.ts";
 import { forEachInScope, reopenedBy } from "./ledger/fold-decision.ts";
 import { type ExperimentLedger, experimentState, idempotencyKey, stateOf } from "./ledger/ledger.ts";
+import type { Now } from "./ports.ts";
 
 /** Gathers a submit, or answers with the experiment that its key already made. */
-export function onSubmit(core: Core, request: number, submit: SubmitRequest, effects: Effect[]): void {
+export function onSubmit(core: Core, request: number, submit: SubmitRequest, now: Now, effects: Effect[]): void {
   const { idempotency } = submit;
   const key = idempotency === null ? null : idempotencyKey(submit.actor, idempotency.key);
   if (key !== null && idempotency !== null) {
@@ -36,8 +39,12 @@ export function onSubmit(core: Core, request: number, submit: SubmitRequest, eff
   }
   const experiment = ++core.experimentLast as ExperimentId;
   const cut = currentCut(core);
-  cut.submits.push({ experiment, ...submit });
+  const record = { experiment, ...submit };
+  cut.submits.push(record);
   cut.tasks++;
+  const incoming = experimentOfSubmit(record, now.wall);
+  core.incoming.set(experiment, incoming);
+  restoreExperiment(core, incoming, now);
   if (key !== null && idempotency !== null) {
     core.submitting.set(key, { bodyHash: idempotency.bodyHash, experiment, waiters: [] });
   }

@@ -50,7 +50,7 @@ export function step(core: Core, event: CoreEvent, now: Now): Effect[] {
 function handle(core: Core, event: CoreEvent, now: Now, effects: Effect[]): void {
   switch (event.type) {
     case "submit":
-      onSubmit(core, event.request, event.submit, effects);
+      onSubmit(core, event.request, event.submit, now, effects);
       return;
     case "decide":
       onDecide(core, event.request, event.decision, effects);

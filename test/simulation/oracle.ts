@@ -74,7 +74,7 @@ export class Oracle {
       world.fail("one dispatcher", `an append of term ${batch.term} became durable while term ${reigning} reigns`);
     }
     this.note("batches");
-    for (const lease of batch.leases) this.leased(lease, batch.seq);
+    for (const lease of batch.leases) this.leased(lease, batch);
     for (const end of batch.ends) this.ended(end, batch.seq);
     for (const decision of batch.decisions) {
       this.reasons.add(decision.reason);
@@ -125,7 +125,7 @@ export class Oracle {
     this.world.fail("no lease above capacity", text);
   }
 
-  private leased(record: LeaseRecord, seq: number): void {
+  private leased(record: LeaseRecord, batch: Batch): void {
     for (let i = 0; i < record.indexes.length; i++) {
       const index = record.indexes[i] as number;
       const attempt = record.attempts[i] as number;
@@ -136,7 +136,7 @@ export class Oracle {
       for (let old = Math.max(1, attempt - 3); old < attempt; old++) this.checkTrust(name, old, record.agent);
       books.attempt = attempt;
       this.note("leases");
-      this.checkParents(record, index, name, seq);
+      this.checkParents(record, index, name, batch);
     }
   }
 
@@ -163,13 +163,15 @@ export class Oracle {
     }
   }
 
-  private checkParents(record: LeaseRecord, index: number, name: string, seq: number): void {
-    const experiment = this.ledger.experiments.get(record.experiment);
-    const template = experiment?.templates[record.template];
-    if (!experiment || !template) this.world.fail("the journal can be folded", `a lease of the unknown task ${name}`);
-    const parents: [template: number, index: number][] = template.definition.foreach.map((parent) => [parent, index]);
-    for (const parent of template.definition.needs) {
-      const count = experiment.templates[parent]?.count ?? 0;
+  private checkParents(record: LeaseRecord, index: number, name: string, { seq, submits }: Batch): void {
+    // A submit and its first leases may be one append.
+    const submit = submits.find(({ experiment }) => experiment === record.experiment);
+    const templates = (submit ?? this.ledger.experiments.get(record.experiment))?.definition.templates;
+    const template = templates?.[record.template];
+    if (!templates || !template) this.world.fail("the journal can be folded", `a lease of the unknown task ${name}`);
+    const parents: [template: number, index: number][] = template.foreach.map((parent) => [parent, index]);
+    for (const parent of template.needs) {
+      const count = templates[parent]?.count ?? 0;
       for (let i = 0; i < count; i++) parents.push([parent, i]);
     }
     for (const [parent, i] of parents) {

@@ -210,7 +210,7 @@ export function cutBatch(core: Core, now: Now, effects: Effect[]): void {
     decisions: cut.decisions,
     deltas: [...cut.deltas.values()],
   };
-  checkBatch(core.ledger, cut.batch);
+  checkBatch(core.ledger, cut.batch, core.incoming);
   core.inflight = cut;
   core.figures.appends++;
   effects.push({ type: "append", batch: cut.batch });

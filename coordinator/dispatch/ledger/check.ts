@@ -4,13 +4,26 @@
  */
 import { isFinal, TASK_STATE_NAMES, TaskState } from "../../../shared/model/states.ts";
 import type { Batch } from "../batch.ts";
-import { BrokenInvariant, type Ledger, stateOf, type TemplateLedger, taskName } from "./ledger.ts";
+import {
+  BrokenInvariant,
+  type ExperimentLedger,
+  type Ledger,
+  stateOf,
+  type TemplateLedger,
+  taskName,
+} from "./ledger.ts";
+
+/** Experiments that the batch itself submits, as they will be when its leases are folded. */
+type Incoming = ReadonlyMap<ExperimentLedger["id"], ExperimentLedger>;
 
 /** Throws BrokenInvariant when `batch` cannot follow what `ledger` holds. */
-export function checkBatch(ledger: Ledger, batch: Batch): void {
+export function checkBatch(ledger: Ledger, batch: Batch, incoming: Incoming): void {
+  const submitted = new Set(batch.submits.map(({ experiment }) => experiment));
   if (batch.seq !== ledger.seq + 1) throw new BrokenInvariant(`batch ${batch.seq} cannot follow ${ledger.seq}`);
   for (const { experiment, template, indexes, attempts } of batch.leases) {
-    const known = templateOf(ledger, experiment, template);
+    const known = submitted.has(experiment)
+      ? templateOf(incoming, experiment, template)
+      : templateOf(ledger.experiments, experiment, template);
     for (let i = 0; i < indexes.length; i++) {
       const index = indexes[i] as number;
       require(known, index, stateOf(known, index) === TaskState.QUEUED, "leased");
@@ -18,7 +31,7 @@ export function checkBatch(ledger: Ledger, batch: Batch): void {
     }
   }
   for (const { experiment, template, indexes, attempts } of batch.ends) {
-    const known = templateOf(ledger, experiment, template);
+    const known = templateOf(ledger.experiments, experiment, template);
     for (let i = 0; i < indexes.length; i++) {
       const index = indexes[i] as number;
       const state = stateOf(known, index);
@@ -32,11 +45,11 @@ export function checkBatch(ledger: Ledger, batch: Batch): void {
 }
 
 function templateOf(
-  ledger: Ledger,
+  experiments: Incoming,
   experiment: Batch["leases"][number]["experiment"],
   template: number,
 ): TemplateLedger {
-  const known = ledger.experiments.get(experiment)?.templates[template];
+  const known = experiments.get(experiment)?.templates[template];
   if (!known)
     throw new BrokenInvariant(`a batch names template ${template} of experiment ${experiment}, which is not here`);
   return known;

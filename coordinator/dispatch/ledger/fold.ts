@@ -30,11 +30,13 @@ import {
 
 /** What the floor wants to know of a fold; replay listens to nothing. */
 export interface FoldListener {
+  /** The experiment as it was made when its submit was gathered, untouched since; undefined when nobody did. */
+  incoming(experiment: SubmitRecord["experiment"]): ExperimentLedger | undefined;
   submitted(experiment: ExperimentLedger): void;
   ready: Ready;
 }
 
-const DEAF: FoldListener = { submitted: () => {}, ready: () => {} };
+const DEAF: FoldListener = { incoming: () => undefined, submitted: () => {}, ready: () => {} };
 
 /** Tries are one byte each; they stop counting there. */
 const TRIED_MAX = 255;
@@ -66,10 +68,16 @@ function experimentOf(ledger: Ledger, id: SubmitRecord["experiment"]): Experimen
   return experiment;
 }
 
+/** What a submit makes, before anything happens to it. */
+export function experimentOfSubmit(record: SubmitRecord, atMs: number): ExperimentLedger {
+  return createExperiment(record.experiment, record.project, record.actor, record.definition, atMs);
+}
+
 function foldSubmit(ledger: Ledger, record: SubmitRecord, atMs: number, listener: FoldListener): void {
   if (record.experiment <= ledger.experimentMax)
     throw new BrokenInvariant(`experiment ${record.experiment} came twice`);
-  const experiment = createExperiment(record.experiment, record.project, record.actor, record.definition, atMs);
+  const experiment = listener.incoming(record.experiment) ?? experimentOfSubmit(record, atMs);
+  experiment.submittedAtMs = atMs;
   ledger.experiments.set(record.experiment, experiment);
   ledger.experimentMax = record.experiment;
   if (record.idempotency) {

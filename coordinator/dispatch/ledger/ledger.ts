@@ -75,7 +75,8 @@ export interface ExperimentLedger {
   readonly project: ProjectId;
   readonly actor: ActorId;
   readonly definition: ExperimentDefinition;
-  readonly submittedAtMs: number;
+  /** Time of the batch that it was committed with. */
+  submittedAtMs: number;
   readonly templates: TemplateLedger[];
   /** Parents before children. */
   readonly topological: TemplateLedger[];

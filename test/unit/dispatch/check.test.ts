@@ -7,6 +7,8 @@ import { BrokenInvariant } from "../../../coordinator/dispatch/ledger/ledger.ts"
 import { experiment } from "./definitions.ts";
 import { capacity, report, Stage } from "./stage.ts";
 
+const NONE = new Map();
+
 test("a batch that could not be folded is refused before it is appended, naming the task and both sides", () => {
   const stage = new Stage();
   const id = stage.submit(experiment([{ count: 2 }]));
@@ -18,12 +20,12 @@ test("a batch that could not be folded is refused before it is appended, naming 
   const end = { ...emptyEnd(id, 0), indexes: [1], attempts: [1] };
   const refused = (part: object, text: RegExp): void => {
     assert.throws(
-      () => checkBatch(ledger, { ...empty, deltas: [], ...part }),
+      () => checkBatch(ledger, { ...empty, deltas: [], ...part }, NONE),
       (error) => error instanceof BrokenInvariant && text.test(error.message),
     );
   };
-  checkBatch(ledger, { ...empty, deltas: [] });
-  checkBatch(ledger, { ...empty, deltas: [], leases: [{ ...lease, indexes: [1], attempts: [1] }] });
+  checkBatch(ledger, { ...empty, deltas: [] }, NONE);
+  checkBatch(ledger, { ...empty, deltas: [], leases: [{ ...lease, indexes: [1], attempts: [1] }] }, NONE);
   refused({ leases: [lease] }, /0, LEASED at attempt 1, cannot be leased/);
   refused({ leases: [{ ...lease, indexes: [1] }] }, /1, QUEUED at attempt 0, cannot be given attempt 2/);
   refused({ ends: [end] }, /1, QUEUED at attempt 0, cannot be ended as attempt 1/);

@@ -83,3 +83,31 @@ test("a committed seq that nobody waits for is an error", () => {
   const stage = new Stage();
   assert.throws(() => stage.step({ type: "committed", seq: 1 }), /without that append/);
 });
+
+test("a submit that an agent waits for and its first leases are one append, told only at the commit", () => {
+  const stage = new Stage();
+  stage.hello(1, 10);
+  stage.settle();
+  const appended = stage.journal.length;
+  stage.effects = [];
+  const definition = experiment([{ count: 3 }, { count: 3, needs: [0] }]);
+  stage.step({ type: "submit", request: 7, submit: submitOf(definition) });
+  const { submits, leases } = stage.batch ?? assert.fail("nothing is appended");
+  assert.equal(submits.length, 1);
+  assert.deepEqual(
+    leases.map(({ experiment, template, indexes, attempts }) => [experiment, template, indexes, attempts]),
+    [[submits[0]?.experiment, 0, [0], [1]]],
+  );
+  assert.deepEqual(
+    stage.effects.map(({ type }) => type),
+    ["append"],
+  );
+  assert.equal(stage.core.ledger.experiments.size, 0);
+  stage.commit();
+  assert.deepEqual(
+    stage.effects.slice(1, 4).map(({ type }) => type),
+    ["send", "reply", "committed"],
+  );
+  assert.equal(stage.core.incoming.size, 0);
+  assert.equal(stage.journal.length, appended + 1);
+});
