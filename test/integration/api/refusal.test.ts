@@ -74,7 +74,7 @@ const CASES: Case[] = [
   ["POST /credentials", {}, 404, "not_supported_yet", /credentials/],
   ["GET /allocations", undefined, 404, "not_supported_yet", /hand/],
   ["GET /audit", undefined, 404, "not_supported_yet", /timeline/],
-  ["GET /agent/download/linux-x64", undefined, 404, "not_supported_yet", /dist/],
+  ["GET /agent/download/linux-x64", undefined, 404, "release_not_found", /--agent-releases/],
   ["POST /agents/1/update", {}, 404, "not_supported_yet", /program/],
   ["GET /nothing", undefined, 404, "route_not_found", /nothing/],
   ["PUT /experiments", {}, 405, "method_not_allowed", /GET, HEAD, OPTIONS, POST, not PUT/],
