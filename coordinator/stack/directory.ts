@@ -43,7 +43,7 @@ export async function operatorToken(directory: string, log: Logger): Promise<str
   const path = join(directory, "token");
   const existing = await readToken(path, log);
   if (existing !== undefined) return existing;
-  const partial = `${path}.${process.pid}`;
+  const partial = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
     await writeFile(partial, `aop_${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
     // A link fails when the name is taken: of two first starts one wins, and both read the winner's.

@@ -32,7 +32,7 @@ const FOUND_BY: Record<Bug, RegExp> = {
   lanesNotRecalled: /^without trust nothing starts/,
   outboxTruncatedEarly: /^an end is kept until it is acknowledged/,
   timelineIgnored: /^no past meets its own future/,
-  trustFromAnswer: /^(one trusted holder|nothing starts that another)/,
+  trustFromAnswer: /^(trust counts from before the question|one trusted holder|nothing starts that another)/,
   agentSleepUnnoticed: /^(one trusted holder|nothing starts that another)/,
   graceFromTakeover: /^nobody is lost because we slept/,
   checkpointWithoutLeases: /^replay equals live/,

@@ -263,13 +263,26 @@ export class Host implements Watched {
     };
     connection.agent.receive = (message: ToAgent) => {
       this.performer?.hears(message);
+      const before = this.state?.trustedUntilMono;
       this.feed({ type: "received", connection: number, message: message as never });
-      if (message.type === "renewed" && this.state) this.parts.oracle.trusts(this, this.state.leases.keys());
+      if (message.type === "renewed") this.onTrust(message.sentAtMs, before);
     };
     connection.open(
       () => target.accept(connection),
       () => this.feed({ type: "connected", connection: number }),
     );
+  }
+
+  /** Trust was extended, at most by what the question's own time allows, and not over what another one has. */
+  private onTrust(sentAtMs: number, before = Number.NEGATIVE_INFINITY): void {
+    const { state, parts } = this;
+    if (!state) return;
+    const { ttlMs, marginMs } = state.timing;
+    if (state.trustedUntilMono > Math.max(before, sentAtMs + ttlMs - marginMs)) {
+      const text = `${this.name} asked at ${sentAtMs} and trusts until ${state.trustedUntilMono}`;
+      parts.world.fail("trust counts from before the question", text);
+    }
+    parts.oracle.trusts(this, state.leases.keys());
   }
 
   /** A runner begins a task; `byItself`: it waited in the lane of one that ended. */
