@@ -44,7 +44,7 @@ test("in a batch script, under the supervisor as its entry: updated, killed, sta
     await installProgram(program, "1.0.0");
     writeFileSync(
       script,
-      `#!/bin/bash\n#SBATCH --signal=B:TERM@60\nset -e\nmkdir -p "$OUTPUT_DIR/state"\nexec ${RUNNER} supervise "$OUTPUT_DIR/state/runners" --agent ${program} "$@"\n`,
+      `#!/bin/bash\n#SBATCH --signal=B:TERM@60\nset -e\nmkdir -p "$OUTPUT_DIR/state"\nexec '${RUNNER}' supervise "$OUTPUT_DIR/state/runners" --agent '${program}' "$@"\n`,
     );
     chmodSync(script, 0o755);
     await withUpdates({ cpus: 2, agentProgram: script }, async ({ stack, releases }) => {

@@ -14,6 +14,9 @@ export const RUNNER = join(ROOT, "agent", "runner", "bin", `airavata-runner-${PL
 /** Stands where the version goes. */
 const PLACE = "0.0.0-version-goes-here";
 
+/** A first line that names Node would end at the first space of its path: a shell starts it. To JavaScript it is a comment. */
+export const NODE_SCRIPT_HEAD = `#!/bin/sh\n":" //; exec '${process.execPath}' "$0" "$@"\n`;
+
 let bundled: Promise<string> | undefined;
 
 /**
@@ -23,9 +26,9 @@ let bundled: Promise<string> | undefined;
 export async function programText(version: string, gate?: string): Promise<string> {
   bundled ??= bundle();
   const text = (await bundled).replaceAll(PLACE, version);
-  if (gate === undefined) return text;
+  if (gate === undefined) return NODE_SCRIPT_HEAD + text;
   const wait = `while (process.argv[2] === "agent" && !require("fs").existsSync(${JSON.stringify(gate)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);`;
-  return text.replace("\n", () => `\n${wait}\n`);
+  return `${NODE_SCRIPT_HEAD}${wait}\n${text}`;
 }
 
 async function bundle(): Promise<string> {
@@ -44,7 +47,7 @@ async function bundle(): Promise<string> {
     external: ["bufferutil", "utf-8-validate", "msgpackr-extract"],
     logLevel: "error",
   });
-  return `#!${process.execPath}\n${made.outputFiles[0]?.text}`;
+  return made.outputFiles[0]?.text ?? "";
 }
 
 /** Puts a program where an operator would. */

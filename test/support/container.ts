@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { NODE_SCRIPT_HEAD } from "./agent-release.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 const CAPABILITIES = ["CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_CHOWN", "CAP_FOWNER"];
@@ -53,8 +54,7 @@ export class Container {
     const path = join(this.#directory, "launch");
     writeFileSync(
       path,
-      `#!${process.execPath}
-const config = ${JSON.stringify(config)};
+      `${NODE_SCRIPT_HEAD}const config = ${JSON.stringify(config)};
 config.process.args.push(...process.argv.slice(2));
 config.process.env = Object.entries(process.env).map(([name, value]) => name + "=" + value);
 require("fs").writeFileSync(${JSON.stringify(join(this.#directory, "config.json"))}, JSON.stringify(config));
