@@ -100,8 +100,10 @@ function stopTwin(peer: Peer, name: string): Effect {
  * all that is known of the other one.
  */
 function worksElsewhere(core: Core, floor: AgentFloor, hello: Hello, now: Now): boolean {
-  if (floor.state === "GONE" || floor.deadlineMono <= now.mono || (floor.held.size === 0 && floor.peer === null))
-    return false;
+  // A stall of ours is no silence of theirs, also before the tick that extends all sessions by it.
+  const gapMs = now.mono - core.lastTickMono;
+  const deadlineMono = floor.deadlineMono + (gapMs > core.config.timing.stallMs ? gapMs : 0);
+  if (floor.state === "GONE" || deadlineMono <= now.mono || (floor.held.size === 0 && floor.peer === null)) return false;
   if (core.config.mutations.identityShared) return false;
   return isAnotherMachine(floor, hello);
 }

@@ -59,4 +59,10 @@ export const KEPT_SEEDS: readonly KeptSeed[] = [
     found:
       "an outbox that could not be written held its agent for ever when its ends were acknowledged meanwhile (test/unit/agent/outbox.test.ts)",
   },
+  {
+    seed: 128514,
+    world: 4,
+    found:
+      "a second machine with a copied identity took over what the first one had, as a coordinator woke that had not listened (test/unit/dispatch/session.test.ts)",
+  },
 ];

@@ -93,6 +93,17 @@ test("a second machine with the same identity waits until the first one's leases
   assert.deepEqual(stage.states(id), ["QUEUED"]);
 });
 
+test("a second machine that comes while we were stopped is not let in: the first one was not heard because of us", () => {
+  const { stage, id } = leased();
+  stage.mono += SESSION_TTL_MS + 1_000;
+  stage.hello(1, 20, { hostname: "h9" });
+  assert.equal(stage.sent()[0]?.message.type, "error");
+  stage.step({ type: "tick" });
+  stage.renew(10);
+  assert.equal(stage.sent().at(-1)?.message.type, "renewed");
+  assert.deepEqual(stage.states(id), ["LEASED"]);
+});
+
 test("what the first machine finished counts although a second one with its identity does not have it", () => {
   const { stage, id } = leased({ onDisconnect: "wait" });
   stage.step({ type: "disconnected", peer: 10 });
