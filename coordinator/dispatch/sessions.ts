@@ -103,7 +103,8 @@ function worksElsewhere(core: Core, floor: AgentFloor, hello: Hello, now: Now): 
   // A stall of ours is no silence of theirs, also before the tick that extends all sessions by it.
   const gapMs = now.mono - core.lastTickMono;
   const deadlineMono = floor.deadlineMono + (gapMs > core.config.timing.stallMs ? gapMs : 0);
-  if (floor.state === "GONE" || deadlineMono <= now.mono || (floor.held.size === 0 && floor.peer === null)) return false;
+  if (floor.state === "GONE" || deadlineMono <= now.mono || (floor.held.size === 0 && floor.peer === null))
+    return false;
   if (core.config.mutations.identityShared) return false;
   return isAnotherMachine(floor, hello);
 }
