@@ -86,8 +86,8 @@ const TWIN = {
 };
 
 /**
- * For the one that came first, on the same machine or unknown to this reign. A process that opened the later connection itself has left this one and hears nothing of
- * it; so whoever does hear it is another process with the same identity.
+ * For the one that came first, on the same machine or unknown to this reign. A process that opened the later connection
+ * itself has left this one and hears nothing of it; so whoever does hear it is another process with the same identity.
  */
 function stopTwin(peer: Peer, name: string): Effect {
   const message = `another process opened a later session as agent ${name}: its state directory was copied; the later one has the identity, and this one stops. To run both, start this one with a new --output-dir and enrolment token`;

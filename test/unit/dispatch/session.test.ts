@@ -6,19 +6,9 @@ import { encodeCheckpoint } from "../../../coordinator/dispatch/ledger/snapshot.
 import { step } from "../../../coordinator/dispatch/step.ts";
 import { Blame, Disposition, Outcome } from "../../../shared/model/attempt.ts";
 import { LEADERSHIP_LEASE_MS, SESSION_TTL_MS } from "../../../shared/model/constants.ts";
-import type { AgentId, ExperimentId } from "../../../shared/model/ids.ts";
 import type { ToAgent } from "../../../shared/protocol/messages.ts";
 import { experiment } from "./definitions.ts";
-import { capacity, endRow, heldGroup, helloOf, leasesSent, report, Stage, WALL_START } from "./stage.ts";
-
-function leased(part: Parameters<typeof experiment>[1] = {}, count = 1): { stage: Stage; id: ExperimentId } {
-  const stage = new Stage();
-  const id = stage.submit(experiment([{ count }], part));
-  stage.hello(1, 10, { capacity: capacity({ cpus: count }) });
-  stage.settle();
-  stage.skip();
-  return { stage, id };
-}
+import { capacity, endRow, heldGroup, helloOf, leased, leasesSent, report, Stage } from "./stage.ts";
 
 function welcomeOf(stage: Stage): Extract<ToAgent, { type: "welcome" }> {
   const welcome = stage.sent().find(({ message }) => message.type === "welcome")?.message;
@@ -60,50 +50,6 @@ test("each hello raises the epoch, and a later term stands above every epoch bef
   assert.ok(a < b && b < welcomeOf(second).epoch);
 });
 
-test("a hello that was overtaken by a later connection of its agent does not take the session", () => {
-  const { stage } = leased();
-  stage.hello(1, 9);
-  const [told] = stage.effects.splice(0, 1);
-  assert.ok(told?.type === "send" && told.peer === 9 && told.message.type === "error");
-  assert.equal(told.message.reaction, "stop");
-  stage.expect({ type: "close", peer: 9, reason: "agent a1 has opened a later connection than this one" });
-  stage.renew(10);
-  assert.equal(stage.sent()[0]?.message.type, "renewed");
-});
-
-test("a second machine with the same identity waits until the first one's leases have run out", () => {
-  const { stage, id } = leased();
-  for (const other of [{ hostname: "h9" }, { root: "root9" }]) {
-    stage.hello(1, 20, other);
-    const [error] = stage.sent();
-    assert.ok(error?.message.type === "error" && error.message.code === "agent_identity_shared");
-    assert.match(error.message.message, /a1 works on h1 .* (h1|h9) has the same identity/);
-    stage.expect();
-  }
-  stage.renew(10);
-  assert.equal(stage.sent()[0]?.message.type, "renewed");
-  stage.step({ type: "disconnected", peer: 10 });
-  stage.hello(1, 21, { hostname: "h9" });
-  assert.equal(stage.sent()[0]?.message.type, "error");
-  stage.pass(SESSION_TTL_MS + 1_000);
-  stage.settle();
-  stage.skip();
-  stage.hello(1, 22, { hostname: "h9" });
-  assert.equal(stage.sent()[0]?.message.type, "welcome");
-  assert.deepEqual(stage.states(id), ["QUEUED"]);
-});
-
-test("a second machine that comes while we were stopped is not let in: the first one was not heard because of us", () => {
-  const { stage, id } = leased();
-  stage.mono += SESSION_TTL_MS + 1_000;
-  stage.hello(1, 20, { hostname: "h9" });
-  assert.equal(stage.sent()[0]?.message.type, "error");
-  stage.step({ type: "tick" });
-  stage.renew(10);
-  assert.equal(stage.sent().at(-1)?.message.type, "renewed");
-  assert.deepEqual(stage.states(id), ["LEASED"]);
-});
-
 test("what the first machine finished counts although a second one with its identity does not have it", () => {
   const { stage, id } = leased({ onDisconnect: "wait" });
   stage.step({ type: "disconnected", peer: 10 });
@@ -137,20 +83,6 @@ test("an experiment stays in memory while an agent still goes on with a task of 
   assert.deepEqual([floor?.free.cpus, floor?.held.size], [1, 0]);
   evictEnded(stage.core, stage.now().wall, 0);
   assert.equal(stage.core.ledger.experiments.size, 0);
-});
-
-test("another machine is let in at once when the first one has left or holds nothing", () => {
-  const { stage, id } = leased();
-  stage.ended(10, report(id, [[0, 1]]));
-  stage.settle();
-  stage.step({ type: "disconnected", peer: 10 });
-  stage.skip();
-  stage.hello(1, 20, { hostname: "h9" });
-  assert.equal(stage.sent()[0]?.message.type, "welcome");
-  stage.step({ type: "message", peer: 20, message: { type: "goodbye", reason: "drained" } });
-  stage.skip();
-  stage.hello(1, 21, { hostname: "h8" });
-  assert.equal(stage.sent()[0]?.message.type, "welcome");
 });
 
 test("a reconnect does not give an agent another helping of leases ahead", () => {
@@ -445,62 +377,6 @@ test("what a former reign let a lost agent go on with is given to nobody until t
     assert.equal(next.batch?.leases[0]?.attempts[0], 2);
     next.skip();
   }
-});
-
-test("on_disconnect wait: the task is kept for its agent, until a person cancels it", () => {
-  const { stage, id } = leased({ onDisconnect: "wait" });
-  stage.hello(2, 20);
-  for (let i = 0; i < 20; i++) {
-    stage.pass(5_000);
-    stage.renew(20);
-  }
-  assert.deepEqual([stage.batch, stage.states(id)], [null, ["LEASED"]]);
-  stage.decide("cancel", id);
-  stage.commit();
-  stage.tick();
-  stage.settle();
-  assert.deepEqual(stage.states(id), ["CANCELED"]);
-});
-
-test("on_disconnect wait: its agent comes back and goes on; its report counts", () => {
-  const { stage, id } = leased({ onDisconnect: "wait", waitMs: 3_600_000 });
-  stage.pass(3_000_000);
-  stage.hello(1, 11, { held: [heldGroup(id, [[0, 1, 1]])] });
-  stage.tick();
-  assert.equal(stage.core.agents.get(1 as never)?.awaySinceWall, null);
-  stage.ended(11, report(id, [[0, 1]]));
-  stage.settle();
-  assert.deepEqual(stage.states(id), ["COMPLETED"]);
-});
-
-test("on_disconnect wait: when the time is over the task is lost like any other, to the millisecond", () => {
-  const { stage, id } = leased({ onDisconnect: "wait", waitMs: 60_000 });
-  // Lost at the tick that sees the session run out.
-  stage.pass(SESSION_TTL_MS);
-  const since = stage.core.agents.get(1 as never)?.awaySinceWall;
-  assert.equal(since, WALL_START + stage.mono);
-  stage.pass(58_000);
-  stage.mono = (since as number) - WALL_START + 60_000 - 1;
-  stage.tick();
-  assert.deepEqual([stage.batch, stage.states(id)], [null, ["LEASED"]]);
-  stage.mono += 1;
-  stage.tick();
-  const [end] = stage.commit().ends;
-  assert.deepEqual([end?.outcomes, end?.blames], [[Outcome.LOST], [Blame.AGENT_LOST]]);
-  assert.deepEqual(stage.states(id), ["QUEUED"]);
-});
-
-test("on_disconnect wait: a takeover counts on from when the agent was lost", () => {
-  const { stage, id } = leased({ onDisconnect: "wait", waitMs: 600_000 });
-  const lost = WALL_START + stage.mono + 1_000;
-  const absences = [{ agent: 1 as AgentId, sinceMs: lost }];
-  const next = new Stage({ ledger: stage.core.ledger, absences });
-  next.mono = stage.mono;
-  next.pass(600_000);
-  assert.deepEqual(next.states(id), ["LEASED"]);
-  next.pass(1_000);
-  next.settle();
-  assert.deepEqual(next.states(id), ["QUEUED"]);
 });
 
 test("drain: the agent is told and gets nothing new; what it gives back goes to others", () => {

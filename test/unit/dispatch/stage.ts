@@ -33,7 +33,7 @@ import {
 import type { Capacity } from "../../../shared/model/requirement.ts";
 import { TASK_STATE_NAMES } from "../../../shared/model/states.ts";
 import type { EndGroup, FromAgent, HeldGroup, LeaseGroup } from "../../../shared/protocol/messages.ts";
-import { submitOf } from "./definitions.ts";
+import { experiment, submitOf } from "./definitions.ts";
 
 /** Wall clock at monotonic 0; the two differ so that mixing them up shows. */
 export const WALL_START = 1_700_000_000_000;
@@ -303,4 +303,14 @@ export function endRow(record: EndRecord | undefined, position = 0): Record<stri
     charge: record.charges[position],
     notBeforeMs: record.notBeforeMs[position],
   };
+}
+
+/** An experiment whose tasks agent 1 holds, over connection 10. */
+export function leased(part: Parameters<typeof experiment>[1] = {}, count = 1): { stage: Stage; id: ExperimentId } {
+  const stage = new Stage();
+  const id = stage.submit(experiment([{ count }], part));
+  stage.hello(1, 10, { capacity: capacity({ cpus: count }) });
+  stage.settle();
+  stage.skip();
+  return { stage, id };
 }
