@@ -1,15 +1,17 @@
 /**
- * `npm run test:services`: installs the Debian packages that the tests use beyond Node and npm, and nothing else.
+ * `npm run test:services`: installs the Debian packages that the tests use beyond Node and npm, and the programs of
+ * servers that Debian does not have, in the user's cache.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { SERVICES } from "./services.ts";
+import { SERVICES, type Service } from "./services.ts";
 
-const missing = Object.values(SERVICES).filter((service) => service.debian.length > 0 && !service.present());
+const services: readonly Service[] = Object.values(SERVICES);
+const missing = services.filter((service) => service.debian.length > 0 && !service.present());
 const packages = missing.flatMap((service) => service.debian);
 
 if (packages.length === 0) {
-  console.log("Every service that the tests use is installed.");
+  console.log("Every Debian package that the tests use is installed.");
 } else if (!existsSync("/usr/bin/apt-get")) {
   refuse(`This is not a Debian system: install ${missing.map((service) => service.what).join(", ")} by its own means.`);
 } else if (process.getuid?.() !== 0) {
@@ -21,6 +23,16 @@ if (packages.length === 0) {
   if (absent.length > 0)
     refuse(`Still missing after the install: ${absent.map((service) => service.what).join(", ")}.`);
   console.log(`Installed ${packages.join(" ")}.`);
+}
+
+for (const { what, install, present } of services) {
+  if (install === undefined || present()) continue;
+  console.log(`Installing ${what} ...`);
+  try {
+    install();
+  } catch (error) {
+    refuse((error as Error).message);
+  }
 }
 
 function apt(...args: string[]): void {

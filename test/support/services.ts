@@ -5,13 +5,17 @@
 import { accessSync, constants } from "node:fs";
 import { fakeTimeLibrary } from "./fault-clock.ts";
 import { olderIsKnown } from "./older.ts";
+import { goInstall, installProgram } from "./servers/install.ts";
+import { SPICEDB_PROGRAM } from "./servers/programs.ts";
 
-interface Service {
+export interface Service {
   /** As it stands in the list of what was left out. */
   what: string;
   present: () => boolean;
   /** Debian packages that bring it; empty when no package can. */
   debian: readonly string[];
+  /** Brings it where no Debian package does. */
+  install?: () => void;
 }
 
 const executable = (path: string) => (): boolean => {
@@ -49,12 +53,18 @@ export const SERVICES = {
     present: executable("/usr/sbin/runc"),
     debian: ["runc"],
   },
+  spicedb: {
+    what: "SpiceDB's server",
+    present: executable(SPICEDB_PROGRAM),
+    debian: [],
+    install: () => installProgram(SPICEDB_PROGRAM, goInstall("github.com/authzed/spicedb/cmd/spicedb@v1.56.2")),
+  },
   root: {
     what: "the root user (mounts, other user ids)",
     present: () => process.getuid?.() === 0,
     debian: [],
   },
-} as const satisfies Record<string, Service>;
+} satisfies Record<string, Service>;
 
 /**
  * For the options of a test: `test("…", { skip: needs("postgres15") }, …)`. False when it is there, else the reason.
