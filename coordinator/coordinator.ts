@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../db/migrate.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
-import { type AgentId, SYSTEM_ACTOR } from "../shared/model/ids.ts";
+import { type ActorId, type AgentId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { tokenHash } from "./api/http/access.ts";
@@ -17,6 +17,7 @@ import { startReconcilers } from "./background/reconcilers.ts";
 import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
+import type { AccessControl } from "./domain/access/access.ts";
 import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
@@ -149,6 +150,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     },
     pingDatabase: store.ping,
     tokenHash: tokenHash(options.token),
+    recognize: async () => undefined,
+    access: operatorsOnly(),
     bodyBytesMax: settings.bodyBytesMax,
     version: options.version,
     log,
@@ -199,6 +202,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await stop();
     throw error;
   }
+}
+
+/** The one account there is yet may do everything. */
+function operatorsOnly(): AccessControl {
+  const allowed = async (actor: ActorId): Promise<boolean> => actor === OPERATOR_ACTOR;
+  return {
+    allows: allowed,
+    allowsExperiment: allowed,
+    visible: async (actor) => ((await allowed(actor)) ? null : new Set()),
+    visibleExperiments: async (actor) =>
+      (await allowed(actor)) ? null : { projects: new Set(), experiments: new Set() },
+    settle: async () => {},
+    onChange: () => () => {},
+  };
 }
 
 /** A database that does not answer yet is waited for; one that refuses is not. */

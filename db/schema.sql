@@ -360,11 +360,113 @@ create table agent_absence (
   constraint agent_absence_pkey PRIMARY KEY (agent)
 );
 
+create table account (
+  actor bigint not null,
+  username text not null,
+  display_name text not null default ''::text,
+  email text,
+  password text,
+  password_must_change boolean not null default false,
+  password_set_at timestamp with time zone,
+  oidc_issuer text,
+  oidc_subject text,
+  disabled_at timestamp with time zone,
+  created_by bigint not null,
+  created_at timestamp with time zone not null default now(),
+  version bigint not null default 1,
+  constraint account_check CHECK (((oidc_issuer IS NULL) = (oidc_subject IS NULL))),
+  constraint account_display_name_check CHECK ((length(display_name) <= 200)),
+  constraint account_email_check CHECK ((length(email) <= 320)),
+  constraint account_password_check CHECK ((length(password) <= 500)),
+  constraint account_username_check CHECK ((username ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'::text)),
+  constraint account_actor_fkey FOREIGN KEY (actor) REFERENCES actor(actor),
+  constraint account_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
+  constraint account_pkey PRIMARY KEY (actor),
+  constraint account_oidc_issuer_oidc_subject_key UNIQUE (oidc_issuer, oidc_subject),
+  constraint account_username_key UNIQUE (username)
+);
+
+create table user_group (
+  user_group bigint not null generated always as identity (start with 1),
+  name text not null,
+  description text not null default ''::text,
+  created_by bigint not null,
+  created_at timestamp with time zone not null default now(),
+  version bigint not null default 1,
+  constraint user_group_description_check CHECK ((length(description) <= 1000)),
+  constraint user_group_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._-]{0,99}$'::text)),
+  constraint user_group_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
+  constraint user_group_pkey PRIMARY KEY (user_group),
+  constraint user_group_name_key UNIQUE (name)
+);
+
+create table relationship (
+  resource_type text not null,
+  resource_id text not null,
+  relation text not null,
+  subject_type text not null,
+  subject_id text not null,
+  subject_relation text not null default ''::text,
+  created_by bigint not null,
+  created_at timestamp with time zone not null default now(),
+  constraint relationship_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
+  constraint relationship_pkey PRIMARY KEY (resource_type, resource_id, relation, subject_type, subject_id, subject_relation)
+);
+
+create table relationship_change (
+  change bigint not null,
+  op text not null,
+  resource_type text not null,
+  resource_id text not null,
+  relation text not null,
+  subject_type text not null,
+  subject_id text not null,
+  subject_relation text not null,
+  actor bigint not null,
+  at timestamp with time zone not null default now(),
+  constraint relationship_change_op_check CHECK ((op = ANY (ARRAY['touch'::text, 'delete'::text]))),
+  constraint relationship_change_actor_fkey FOREIGN KEY (actor) REFERENCES actor(actor),
+  constraint relationship_change_pkey PRIMARY KEY (change)
+);
+
+create table relationship_state (
+  one boolean not null default true,
+  head bigint not null default 0,
+  applied bigint not null default 0,
+  revision text not null default ''::text,
+  engine text not null default ''::text,
+  constraint relationship_state_check CHECK ((applied <= head)),
+  constraint relationship_state_one_check CHECK (one),
+  constraint relationship_state_pkey PRIMARY KEY (one)
+);
+
+create table audit (
+  entry bigint not null generated always as identity (start with 1),
+  xact xid8 not null default pg_current_xact_id(),
+  at timestamp with time zone not null default clock_timestamp(),
+  actor bigint not null,
+  via text not null,
+  address text,
+  request text,
+  action text not null,
+  resource_type text,
+  resource_id text,
+  project bigint,
+  outcome text not null,
+  code text,
+  before jsonb,
+  after jsonb,
+  constraint audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text]))),
+  constraint audit_pkey PRIMARY KEY (entry)
+);
+
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE UNIQUE INDEX agent_rollout_active ON public.agent_rollout USING btree ((true)) WHERE (state = 'ACTIVE'::text);
 CREATE INDEX agent_rollout_target_agent ON public.agent_rollout_target USING btree (agent, rollout DESC);
 CREATE INDEX attempt_end_by_task ON public.attempt_end USING btree (shard, experiment, template, index_low, index_high);
 CREATE INDEX attempt_end_not_completed ON public.attempt_end USING btree (shard, experiment, seq, "position") WHERE (outcomes IS NOT NULL);
+CREATE INDEX audit_by_actor ON public.audit USING btree (actor, entry);
+CREATE INDEX audit_by_resource ON public.audit USING btree (resource_type, resource_id, entry);
 CREATE INDEX decision_by_experiment ON public.decision USING btree (shard, experiment, seq);
 CREATE INDEX experiment_by_end ON public.experiment USING btree (shard, ended_seq);
 CREATE INDEX experiment_by_project ON public.experiment USING btree (project, experiment);
@@ -374,6 +476,39 @@ CREATE INDEX experiment_to_archive ON public.experiment USING btree (shard, ende
 CREATE INDEX idempotency_by_age ON public.idempotency USING btree (shard, created_at);
 CREATE INDEX idempotency_by_experiment ON public.idempotency USING btree (shard, experiment);
 CREATE INDEX lease_by_task ON public.lease USING btree (shard, experiment, template, index_low, index_high);
+CREATE INDEX relationship_by_subject ON public.relationship USING btree (subject_type, subject_id);
+
+CREATE OR REPLACE FUNCTION public.audit_decisions()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into audit (actor, via, action, resource_type, resource_id, outcome, after)
+  select actor, 'journal', 'experiment.' || kind, 'experiment', experiment::text, 'done',
+    jsonb_build_object('reason', reason, 'scope', scope, 'value', value)
+  from made where actor <> 0;
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.audit_refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'the audit is append-only' using errcode = 'restrict_violation';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.audit_submits()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into audit (actor, via, action, resource_type, resource_id, project, outcome, after)
+  select actor, 'journal', 'experiment.submit', 'experiment', experiment::text, project, 'done',
+    jsonb_build_object('name', name, 'tasks', tasks, 'priority', priority)
+  from made;
+  return null;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.column_slice(p_column anyarray, p_first integer, p_last integer)
  RETURNS anyarray
@@ -588,6 +723,49 @@ begin
     using errcode = 'AV005';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.relationship_write(p_op text[], p_resource_type text[], p_resource_id text[], p_relation text[], p_subject_type text[], p_subject_id text[], p_subject_relation text[], p_actor bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_head bigint;
+  v_changed bigint := 0;
+  v_found integer;
+begin
+  select head into v_head from relationship_state for update;
+  for i in 1 .. coalesce(array_length(p_op, 1), 0) loop
+    if p_op[i] = 'touch' then
+      insert into relationship (resource_type, resource_id, relation, subject_type, subject_id, subject_relation, created_by)
+      values (p_resource_type[i], p_resource_id[i], p_relation[i], p_subject_type[i], p_subject_id[i], p_subject_relation[i], p_actor)
+      on conflict do nothing;
+    else
+      delete from relationship
+      where resource_type = p_resource_type[i] and resource_id = p_resource_id[i] and relation = p_relation[i]
+        and subject_type = p_subject_type[i] and subject_id = p_subject_id[i] and subject_relation = p_subject_relation[i];
+    end if;
+    get diagnostics v_found = row_count;
+    if v_found > 0 then
+      v_changed := v_changed + 1;
+      insert into relationship_change (change, op, resource_type, resource_id, relation, subject_type, subject_id, subject_relation, actor)
+      values (v_head + v_changed, p_op[i], p_resource_type[i], p_resource_id[i], p_relation[i], p_subject_type[i],
+        p_subject_id[i], p_subject_relation[i], p_actor);
+    end if;
+  end loop;
+  if v_changed = 0 then
+    return 0;
+  end if;
+  update relationship_state set head = v_head + v_changed;
+  return v_head + v_changed;
+end $function$;
+
+CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
+
+CREATE TRIGGER audit_decisions AFTER INSERT ON decision REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION audit_decisions();
+
+CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
+
+CREATE TRIGGER audit_submits AFTER INSERT ON experiment REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION audit_submits();
+
 CREATE TRIGGER experiment_archived BEFORE UPDATE ON experiment FOR EACH ROW WHEN ((old.archived_at IS NOT NULL)) EXECUTE FUNCTION refuse_archived();
 
 create view attempt_ended as
@@ -685,6 +863,8 @@ create view journal_partition as
      JOIN pg_class p ON ((p.oid = i.inhparent)))
   WHERE ((p.relnamespace = ('public'::regnamespace)::oid) AND (c.relkind = 'r'::"char") AND (p.relname = ANY (ARRAY['experiment_source'::name, 'template'::name, 'lease'::name, 'attempt_end'::name, 'checkpoint_experiment'::name, 'checkpoint_chunk'::name])));
 
+comment on table account is 'People. The number is that of their actor, so that history names them for ever; they are disabled, never deleted.';
+comment on column account.password is 'PHC string of argon2id; null: this account has no password.';
 comment on table actor is 'Who did it. 0 is the system itself, 1 the holder of the token made at first start.';
 comment on table agent is 'Identities of agents. A revoked one is kept: the history names it.';
 comment on column agent.public_key is 'Ed25519, SPKI in DER.';
@@ -700,6 +880,8 @@ comment on view attempt is 'One row per attempt, with what is known of its end.'
 comment on column attempt_end.outcomes is 'Codes of shared/model/attempt.ts, as dispositions, blames and charges are; default 0.';
 comment on column attempt_end.tails is 'Last error output by place in `indexes`, from 0.';
 comment on column attempt_end.read_bytes is 'From storage: what the page cache answered is not in it.';
+comment on table audit is 'Append-only. A change stands here by its own transaction, a refusal by one of its own.';
+comment on column audit.xact is 'Orders the entries for sealing: everything below the oldest running transaction is final.';
 comment on table checkpoint is 'Written last in its transaction: rows of the two tables below count from here on.';
 comment on table checkpoint_chunk is 'Up to 4,096 tasks, folded. The newest two of each chunk are kept.';
 comment on table coordinator is 'Processes that may forward requests to the dispatcher. One that was not seen for a day is removed.';
@@ -723,7 +905,11 @@ comment on column project.max_running_tasks is 'Null: no limit, as for the other
 comment on column project.max_cpu_hours is 'Per period of period_seconds, counted from period_from.';
 comment on column project.version is 'Grows with each change.';
 comment on table project_usage is 'Cpu-seconds as of a checkpoint, written with it: usage and recent decay, period_used counts since period_began.';
+comment on table relationship is 'The one truth of memberships, roles and shares; the authorization engine holds a copy.';
+comment on table relationship_change is 'What became of relationship, in the order of the commits: applied to the authorization engine in this order.';
+comment on table relationship_state is 'Its row lock orders writers. applied and revision: how far the authorization server named by engine is.';
 comment on column template.definition is 'JSON; parameters are ranges and lists, decoded from the index.';
+comment on table user_group is 'Who is in it stands in relationship, as every membership does.';
 
 select prefer_fast_storage('attempt_end'), prefer_fast_storage('checkpoint_chunk'), prefer_fast_storage('checkpoint_experiment'), prefer_fast_storage('experiment_source'), prefer_fast_storage('lease'), prefer_fast_storage('template');
 
@@ -742,4 +928,5 @@ insert into schema_migration (version, name, breaking, program) values (7, 'rete
 insert into schema_migration (version, name, breaking, program) values (8, 'rollouts', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (9, 'projects', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (10, 'absence', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (11, 'access', false, 'db/schema.sql');
 commit;

@@ -5,15 +5,17 @@
 import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
+import { ACCESS } from "../../shared/api/access.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 
 import { CONNECTIONS_MAX, LISTEN_BACKLOG } from "../../shared/model/constants.ts";
+import type { AccessControl } from "../domain/access/access.ts";
 import { type AgentSources, measuredAgents } from "../domain/agent/agents.ts";
-
 import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
 import type { EventHub } from "../domain/event/hub.ts";
+import { experimentFacts } from "../domain/experiment/facts.ts";
 import type { Sources } from "../domain/experiment/find.ts";
 import type { WorkFigures } from "../domain/figures.ts";
 import type { LeaderWatch } from "../domain/forward/leader.ts";
@@ -26,9 +28,10 @@ import { Forwarder } from "./forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "./forward/headers.ts";
 import { SERVED } from "./forward/served.ts";
 import { answerAbsent } from "./http/absent.ts";
-import { createGate } from "./http/access.ts";
+import { createGate, type Recognize } from "./http/access.ts";
 import { agentHandlers } from "./http/agents.ts";
 import { experimentHandlers } from "./http/experiments.ts";
+import { createGuard } from "./http/guard.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { sendProblem } from "./http/problem.ts";
 import { projectHandlers } from "./http/projects.ts";
@@ -53,6 +56,9 @@ export interface ApiOptions {
   pingDatabase(): Promise<number>;
   /** SHA-256 of the operator's token. */
   tokenHash: Buffer;
+  /** Knows the tokens of people. */
+  recognize: Recognize;
+  access: AccessControl;
   bodyBytesMax: number;
   version: string;
   log: Logger;
@@ -68,6 +74,8 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
+/** A path that is none: nobody unknown is told which there are. */
+const UNKNOWN = { kind: "known" } as const;
 /** From the first byte of a request to its last: a body of 8 MiB at 2 Mbit/s. */
 const REQUEST_TIMEOUT_MS = 35_000;
 /** Longer than the usual minute of a proxy, so that it is never we who close first under a request. */
@@ -95,7 +103,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     },
   });
   const watchers = createWatcherSockets({ hub: options.hub, log });
-  const gate = createGate(options.tokenHash);
+  const gate = createGate(options.tokenHash, options.recognize);
   const metrics = createMetrics({
     work: options.work,
     agents: () => measuredAgents(sources),
@@ -132,7 +140,8 @@ export function createApiServer(options: ApiOptions): ApiServer {
       request.id = stated.request;
       reply.header("x-request-id", request.id);
     }
-    request.caller = gate.admit(request.routeOptions.config.access ?? "token", request.raw, stated);
+    const { routeId } = request.routeOptions.config;
+    request.caller = await gate.admit(routeId ? ACCESS[routeId] : UNKNOWN, request.raw, request.id, stated);
   });
   countRequests(server, activity, metrics.countRequest);
   // Before the body is touched, so that it can be streamed.
@@ -145,12 +154,17 @@ export function createApiServer(options: ApiOptions): ApiServer {
   server.setErrorHandler((error, _request, reply) => sendProblem(reply, error, log));
   server.setNotFoundHandler(answerAbsent);
 
+  const guard = createGuard({
+    access: options.access,
+    experiment: experimentFacts(sources),
+    project: (name) => sources.history.project(name),
+  });
   registerRoutes(
     server,
     {
       ...experimentHandlers(sources, agents.files, options.archive),
       ...taskHandlers(sources, agents.files),
-      ...projectHandlers(sources),
+      ...projectHandlers({ ...sources, access: options.access }),
       ...agentHandlers(sources),
       ...releaseHandlers(sources, rolloutChanged),
       ...serviceHandlers({
@@ -161,6 +175,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
         metrics,
       }),
     },
+    guard,
     async (refusal, request, reply) => {
       const { routeId } = request.routeOptions.config;
       const mayAsk = routeId !== undefined && SERVED[routeId] === "history" && request.caller.stated === undefined;
@@ -198,7 +213,8 @@ function countRequests(
   count: (method: string, route: string, status: number) => void,
 ): void {
   server.addHook("onRequest", async (request, reply) => {
-    const isClient = request.routeOptions.config.access === "token";
+    const { routeId } = request.routeOptions.config;
+    const isClient = routeId !== undefined && ACCESS[routeId].kind !== "open" && routeId !== "metrics";
     if (!isClient) return;
     activity.clients++;
     activity.lastMono = performance.now();

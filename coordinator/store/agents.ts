@@ -1,9 +1,13 @@
 /** Identities of agents: made with a one-time token, looked up at every hello, given a new key, revoked. */
 
+import type { Connection } from "../../db/connection.ts";
 import type { ConnectionPool } from "../../db/pool.ts";
 import { AiravataError } from "../../shared/error/error.ts";
-import type { AgentId, ProjectId } from "../../shared/model/ids.ts";
+import { type AgentId, type ProjectId, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
+import type { RelationshipChange } from "../../shared/model/relationship.ts";
 import { AgentIdentities, type AgentIdentity } from "./identities.ts";
+import { writeRelationships } from "./relationships.ts";
+import { transaction } from "./transaction.ts";
 
 export interface StoredAgent {
   agent: AgentId;
@@ -30,7 +34,7 @@ export interface AgentStore {
   /** Also a revoked one: the history names it. */
   find(agent: AgentId): Promise<StoredAgent | undefined>;
   /** Those not revoked, by number, beginning after `after`. */
-  list(after: number, limit: number): Promise<StoredAgent[]>;
+  list(after: number, limit: number, only?: number[] | null): Promise<StoredAgent[]>;
   /**
    * Uses up a token and makes the identity, both or neither. The same token with the same key and name again gives the
    * same agent, for an agent whose answer was lost. Throws `enrolment_token_invalid`, `enrolment_token_used` or
@@ -71,9 +75,10 @@ export function createAgentStore(pool: ConnectionPool): AgentStore {
       const [row] = await pool.rows<AgentRow>(`select ${COLUMNS} from agent where agent = $1`, [agent]);
       return row && agentOf(row);
     },
-    list: async (after, limit) => {
-      const text = `select ${COLUMNS} from agent where agent > $1 and revoked_at is null order by agent limit $2`;
-      return (await pool.rows<AgentRow>(text, [after, limit])).map(agentOf);
+    list: async (after, limit, only = null) => {
+      const text = `select ${COLUMNS} from agent where agent > $1 and revoked_at is null
+                    and ($3::bigint[] is null or agent = any($3)) order by agent limit $2`;
+      return (await pool.rows<AgentRow>(text, [after, limit, only])).map(agentOf);
     },
     enrol: (request) => enrol(pool, request),
     changeKey: (agent, publicKey) =>
@@ -126,22 +131,15 @@ async function enrol(
   { secretHash, name, publicKey }: EnrolRequest,
 ): Promise<{ agent: AgentId; name: string }> {
   try {
-    const agent = await pool.use(async (connection) => {
-      await connection.query("begin", 5_000);
-      try {
-        const made = await enrolWithin(
-          async (text, values) => connection.rows(text, values, 5_000),
-          secretHash,
-          name,
-          publicKey,
-        );
-        await connection.query("commit", 5_000);
-        return made;
-      } catch (error) {
-        if (!connection.isLost) await connection.query("rollback", 5_000);
-        throw error;
-      }
-    });
+    const agent = await transaction(pool, (connection) =>
+      enrolWithin(
+        connection,
+        async (text, values) => connection.rows(text, values, 5_000),
+        secretHash,
+        name,
+        publicKey,
+      ),
+    );
     return { agent, name };
   } catch (error) {
     if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
@@ -154,7 +152,13 @@ async function enrol(
 
 type Rows = (text: string, values: unknown[]) => Promise<Record<string, unknown>[]>;
 
-async function enrolWithin(rows: Rows, secretHash: Buffer, name: string, publicKey: Buffer): Promise<AgentId> {
+async function enrolWithin(
+  connection: Connection,
+  rows: Rows,
+  secretHash: Buffer,
+  name: string,
+  publicKey: Buffer,
+): Promise<AgentId> {
   const [token] = (await rows(
     `select t.token, t.project, t.any_project, t.compute_resource, t.agent as used_by, a.name as used_name, a.public_key as used_key,
        t.revoked_at is null and t.expires_at > now() as open
@@ -192,5 +196,21 @@ async function enrolWithin(rows: Rows, secretHash: Buffer, name: string, publicK
     token.token,
     agent,
   ]);
+  await writeRelationships(
+    connection,
+    agentRelationships(agent, token.any_project ? null : token.project),
+    SYSTEM_ACTOR,
+  );
   return agent;
+}
+
+/** The project that it serves; null: all, so that it is the platform's alone. */
+function agentRelationships(agent: AgentId, project: number | null): RelationshipChange[] {
+  const resource = { type: "agent", id: String(agent) };
+  const touch = (relation: string, type: string, id: string): RelationshipChange => ({
+    op: "touch",
+    relationship: { resource, relation, subject: { type, id } },
+  });
+  const own = touch("platform", "platform", "main");
+  return project === null ? [own] : [own, touch("project", "project", String(project))];
 }

@@ -24,7 +24,7 @@ export interface EnrolmentStore {
     lastsMs: number;
   }): Promise<StoredEnrolmentToken>;
   /** Newest first, beginning before `before`. */
-  list(before: number | null, limit: number): Promise<StoredEnrolmentToken[]>;
+  list(before: number | null, limit: number, only?: number[] | null): Promise<StoredEnrolmentToken[]>;
   find(id: number): Promise<StoredEnrolmentToken | undefined>;
   /** False when there is none that could still be used. */
   revoke(id: number): Promise<boolean>;
@@ -52,9 +52,10 @@ export function createEnrolmentStore(pool: ConnectionPool): EnrolmentStore {
       );
       return tokenOf(row as TokenRow);
     },
-    list: async (before, limit) => {
-      const text = `select ${COLUMNS} from enrolment_token where $1::bigint is null or token < $1 order by token desc limit $2`;
-      return (await pool.rows<TokenRow>(text, [before, limit])).map(tokenOf);
+    list: async (before, limit, only = null) => {
+      const text = `select ${COLUMNS} from enrolment_token where ($1::bigint is null or token < $1)
+                    and ($3::bigint[] is null or token = any($3)) order by token desc limit $2`;
+      return (await pool.rows<TokenRow>(text, [before, limit, only])).map(tokenOf);
     },
     find: async (id) => {
       const [row] = await pool.rows<TokenRow>(`select ${COLUMNS} from enrolment_token where token = $1`, [id]);

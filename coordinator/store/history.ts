@@ -14,6 +14,10 @@ export function createHistory(pool: ConnectionPool, shard: number): StoredHistor
   return {
     experiments: (query) => listExperiments(pool, shard, query),
     experiment: async (id) => (await selectExperiments(pool, "x.shard = $1 and x.experiment = $2", [shard, id], 1))[0],
+    facts: async (id) => {
+      const text = "select project, actor from experiment where shard = $1 and experiment = $2";
+      return (await pool.rows<{ project: ProjectId; actor: ActorId }>(text, [shard, id]))[0];
+    },
     definition: (id) => readDefinition(pool, shard, id),
     summary: (id) => readSummary(pool, shard, id),
     specText: (id) => readSpec(pool, shard, id),
@@ -103,6 +107,16 @@ function listExperiments(pool: ConnectionPool, shard: number, query: ExperimentQ
   else if (query.state !== null) add("x.state = ?", query.state);
   if (query.project !== null) add("x.project = (select q.project from project q where q.name = ?)", query.project);
   if (query.name !== null) add("position(lower(?) in lower(x.name)) > 0", query.name);
+  if (query.visible !== null) {
+    // A project's newest are found by its index; those of a few projects are put together from there.
+    const { projects, experiments } = query.visible;
+    const rest = conditions.slice(1).map((condition) => `and ${condition.replaceAll("x.", "y.")}`);
+    const newest = `(select y.experiment from experiment y where y.project = v and y.shard = $1 ${rest.join(" ")}
+      order by y.experiment desc limit ${query.limit})`;
+    values.push(projects, experiments);
+    conditions.push(`(x.experiment in (select n.experiment from unnest($${values.length - 1}::bigint[]) as v, lateral ${newest} n)
+      or x.experiment = any($${values.length}::bigint[]))`);
+  }
   return selectExperiments(pool, conditions.join(" and "), values, query.limit);
 }
 

@@ -7,9 +7,13 @@ import type { Connection } from "../../db/connection.ts";
 import type { ConnectionPool } from "../../db/pool.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { ProjectId } from "../../shared/model/ids.ts";
+import type { RelationshipChange } from "../../shared/model/relationship.ts";
 import type { ProjectConfig, ProjectUsage } from "../dispatch/load.ts";
 import type { EncodedCheckpoint } from "../dispatch/ports.ts";
+import { type AuditEntry, type By, writeAudit } from "./audit.ts";
 import { LOAD_QUERY_TIMEOUT_MS } from "./batches.ts";
+import { writeRelationships } from "./relationships.ts";
+import { transaction } from "./transaction.ts";
 
 /** What may be changed; what is left out stays, null takes a limit away. */
 export interface ProjectChange {
@@ -30,9 +34,9 @@ export interface ProjectStore {
   list(): Promise<StoredProject[]>;
   find(name: string): Promise<StoredProject | undefined>;
   /** Throws `project_name_taken`. */
-  create(name: string, change: ProjectChange): Promise<StoredProject>;
+  create(name: string, change: ProjectChange, by: By): Promise<{ stored: StoredProject; relationship: number }>;
   /** Undefined when there is none of that name, or, with `version`, when it has another one. */
-  change(name: string, change: ProjectChange, version: number | null): Promise<StoredProject | undefined>;
+  change(name: string, change: ProjectChange, version: number | null, by: By): Promise<StoredProject | undefined>;
 }
 
 interface ProjectRow {
@@ -59,23 +63,32 @@ export function createProjectStore(pool: ConnectionPool): ProjectStore {
       const [row] = await pool.rows<ProjectRow>(`select ${COLUMNS} from project where name = $1`, [name]);
       return row && projectOf(row);
     },
-    create: async (name, change) => {
+    create: async (name, change, by) => {
       try {
-        const [row] = await pool.rows<ProjectRow>(
-          `insert into project (name, weight, max_running_tasks, max_cpus, max_cpu_hours, period_seconds)
-           values ($1, coalesce($2::float8, 1), $3, $4, $5, coalesce($6::bigint, 2592000)) returning ${COLUMNS}`,
-          [name, ...columnsOf(change)],
-        );
-        return projectOf(row as ProjectRow);
+        return await transaction(pool, async (connection) => {
+          const [row] = await connection.rows<ProjectRow>(
+            `insert into project (name, weight, max_running_tasks, max_cpus, max_cpu_hours, period_seconds)
+             values ($1, coalesce($2::float8, 1), $3, $4, $5, coalesce($6::bigint, 2592000)) returning ${COLUMNS}`,
+            [name, ...columnsOf(change)],
+            TIMEOUT_MS,
+          );
+          const stored = projectOf(row as ProjectRow);
+          const relationship = await writeRelationships(connection, [ofPlatform(stored.project)], by.actor);
+          await writeAudit(connection, [entryOf("project.create", by, undefined, stored)]);
+          return { stored, relationship };
+        });
       } catch (error) {
         if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
         throw new AiravataError("project_name_taken", `there is a project "${name}" already: choose another name`);
       }
     },
-    change: async (name, change, version) => {
-      const given = [change.runningTasks, change.cpus, change.cpuHours].map((limit) => limit !== undefined);
-      const [row] = await pool.rows<ProjectRow>(
-        `update project set version = version + 1,
+    change: (name, change, version, by) =>
+      transaction(pool, async (connection) => {
+        const given = [change.runningTasks, change.cpus, change.cpuHours].map((limit) => limit !== undefined);
+        const text = `select ${COLUMNS} from project where name = $1 for update`;
+        const [before] = await connection.rows<ProjectRow>(text, [name], TIMEOUT_MS);
+        const [row] = await connection.rows<ProjectRow>(
+          `update project set version = version + 1,
            weight = coalesce($2::float8, weight),
            max_running_tasks = case when $7::bool then $3::integer else max_running_tasks end,
            max_cpus = case when $8::bool then $4::float8 else max_cpus end,
@@ -83,11 +96,28 @@ export function createProjectStore(pool: ConnectionPool): ProjectStore {
            period_from = case when coalesce($6::bigint, period_seconds) = period_seconds then period_from else now() end,
            period_seconds = coalesce($6::bigint, period_seconds)
          where name = $1 and ($10::bigint is null or version = $10) returning ${COLUMNS}`,
-        [name, ...columnsOf(change), ...given, version],
-      );
-      return row && projectOf(row);
-    },
+          [name, ...columnsOf(change), ...given, version],
+          TIMEOUT_MS,
+        );
+        if (!row || !before) return undefined;
+        const stored = projectOf(row);
+        await writeAudit(connection, [entryOf("project.change", by, projectOf(before), stored)]);
+        return stored;
+      }),
   };
+}
+
+const TIMEOUT_MS = 5_000;
+
+/** Whoever administers the platform administers each of its projects. */
+function ofPlatform(project: ProjectId): RelationshipChange {
+  const resource = { type: "project", id: String(project) };
+  return { op: "touch", relationship: { resource, relation: "platform", subject: { type: "platform", id: "main" } } };
+}
+
+function entryOf(action: string, by: By, before: StoredProject | undefined, after: StoredProject): AuditEntry {
+  const { project } = after;
+  return { by, action, resource: { type: "project", id: project }, project, before, after };
 }
 
 function columnsOf({ weight, runningTasks, cpus, cpuHours, periodMs }: ProjectChange): (number | null)[] {

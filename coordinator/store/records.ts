@@ -83,6 +83,8 @@ export interface ExperimentQuery {
   state: "COMPLETED" | "FAILED" | "CANCELED" | "unfinished" | null;
   project: string | null;
   name: string | null;
+  /** Only those of these projects, and these; null: all. */
+  visible: { projects: readonly number[]; experiments: readonly number[] } | null;
 }
 
 /** Everything but the states of single tasks, which need the dispatcher's fold over `load`. */
@@ -97,6 +99,8 @@ export interface StoredHistory {
   /** Newest first. */
   experiments(query: ExperimentQuery): Promise<StoredExperiment[]>;
   experiment(id: ExperimentId): Promise<StoredExperiment | undefined>;
+  /** What never changes about it. */
+  facts(id: ExperimentId): Promise<{ project: ProjectId; actor: ActorId } | undefined>;
   definition(id: ExperimentId): Promise<ExperimentDefinition | undefined>;
   /** What stays of an archived one; undefined for any other. */
   summary(id: ExperimentId): Promise<StoredSummary | undefined>;

@@ -1,8 +1,9 @@
 /** Renders the table of routes as an OpenAPI 3.1 document. Schemas with an id become components, the rest stand inline. */
 import { z } from "zod";
+import { ACCESS, type Need, needText } from "./access.ts";
 import { Subscribe, WatchMessage } from "./event.ts";
 import { PROBLEM_CONTENT_TYPE, Problem } from "./problem.ts";
-import { type Answer, type Route, routes } from "./routes.ts";
+import { type Answer, type Route, type RouteId, routes } from "./routes.ts";
 
 type Json = Record<string, unknown>;
 
@@ -12,7 +13,7 @@ export function openApiDocument(version: string): Json {
   const paths: Record<string, Json> = {};
   for (const [id, route] of Object.entries<Route>(routes)) {
     const item = paths[route.path] ?? {};
-    item[route.method.toLowerCase()] = operation(id, route, components);
+    item[route.method.toLowerCase()] = operation(id as RouteId, route, components);
     paths[route.path] = item;
   }
   // The messages of the events WebSocket: no operation refers to them, yet clients need them.
@@ -29,7 +30,8 @@ export function openApiDocument(version: string): Json {
   };
 }
 
-function operation(id: string, route: Route, components: Json): Json {
+function operation(id: RouteId, route: Route, components: Json): Json {
+  const need = ACCESS[id];
   const parameters = [
     ...parametersOf("path", route.params, components),
     ...parametersOf("query", route.query, components),
@@ -46,7 +48,8 @@ function operation(id: string, route: Route, components: Json): Json {
     operationId: id,
     summary: route.summary,
     tags: [route.tag],
-    security: security(route),
+    security: security(need),
+    "x-permission": needText(need),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(route.body
       ? {
@@ -60,9 +63,9 @@ function operation(id: string, route: Route, components: Json): Json {
   };
 }
 
-function security(route: Route): Json[] {
-  if (route.access === "open") return [];
-  return route.access === "token" ? [{ bearer: [] }] : [{ bearer: [] }, {}];
+function security(need: Need): Json[] {
+  if (need.kind === "open") return [];
+  return need.kind === "platform" && need.loopback ? [{ bearer: [] }, {}] : [{ bearer: [] }];
 }
 
 function header(name: string, description: string): Json {

@@ -113,7 +113,7 @@ export class Forwarder {
     this.#requests++;
     const done = (): void => void this.#requests--;
     reply.raw.once("close", done);
-    const statement = statementOf(request.caller, raw, request.id);
+    const statement = statementOf(request.caller, request.id);
     // Its close says that it is over, well or not.
     const client = { emitter: reply.raw, isGone: () => reply.raw.destroyed && !reply.raw.writableFinished };
     const opened = await this.#open(client, raw, (leader) => {
@@ -148,7 +148,7 @@ export class Forwarder {
     requestId: string,
   ): Promise<boolean> {
     const { writer } = this.#options;
-    const statement = statementOf(caller, request, requestId);
+    const statement = statementOf(caller, requestId);
     let term = 0;
     const own = { emitter: client.socket, isGone: () => client.socket.destroyed };
     const opened = await this.#open(own, request, (leader) => {
@@ -273,8 +273,8 @@ export class Forwarder {
   }
 }
 
-function statementOf({ actor }: Caller, { socket }: IncomingMessage, request: string): Statement {
-  return { actor, client: socket.remoteAddress ?? "unknown", request };
+function statementOf({ actor, via, scopes, address }: Caller, request: string): Statement {
+  return { actor, via, scopes: scopes === null ? null : [...scopes], client: address ?? "unknown", request };
 }
 
 function sealedBy({ method = "", url = "" }: IncomingMessage): { method: string; url: string } {

@@ -3,7 +3,8 @@ import type { RouteId } from "../../../shared/api/routes.ts";
 
 /**
  * `here`: needs no dispatcher. `history`: answered here for what has ended, forwarded when that finds out that the
- * dispatcher has to be asked. `dispatcher`: what only its memory or its agents' sockets know, and every decision.
+ * dispatcher has to be asked. `dispatcher`: what only its memory or its agents' sockets know, every decision, and every change
+ * of who may do what: so that what the dispatcher remembers of that is always right.
  */
 export type Served = "here" | "history" | "dispatcher";
 
@@ -41,12 +42,12 @@ export const SERVED: Record<RouteId, Served> = {
   beginRollout: "dispatcher",
   listRollouts: "here",
   getRollout: "here",
-  stopRollout: "here",
-  setUpdatePolicy: "here",
-  createEnrolmentToken: "here",
+  stopRollout: "dispatcher",
+  setUpdatePolicy: "dispatcher",
+  createEnrolmentToken: "dispatcher",
   listEnrolmentTokens: "here",
-  revokeEnrolmentToken: "here",
-  enrolAgent: "here",
+  revokeEnrolmentToken: "dispatcher",
+  enrolAgent: "dispatcher",
   agentSession: "dispatcher",
   events: "dispatcher",
   currentUser: "here",

@@ -5,18 +5,35 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
+import type { Need, Scope } from "../../../shared/api/access.ts";
 import { BEARER_SUBPROTOCOL_PREFIX } from "../../../shared/api/event.ts";
-import type { Access } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
-import type { Statement } from "../../domain/forward/statement.ts";
+import type { By } from "../../domain/access/by.ts";
+import { OPERATOR_VIA, type Statement } from "../../domain/forward/statement.ts";
 
 export interface Caller {
-  /** The holder of the token; the system's own number for a caller of an open route. */
+  /** A person, or the holder of the operator's token; the system's own number for a caller of an open route. */
   actor: ActorId;
+  /** By what he is known: `operator_token`, `session 17`, `token 4`, `nobody`. */
+  via: string;
+  /** What his token is limited to; null: to what he may do himself. */
+  scopes: ReadonlySet<Scope> | null;
+  /** The client's. */
+  address: string | null;
+  /** Id of the request, in every log line and audit entry about it. */
+  request: string;
   /** What the coordinator that forwarded the request stated about it; absent when the client itself is at the other end. */
   stated?: Statement;
 }
+
+/** For the audit. */
+export function byOf({ actor, via, address, request }: Caller): By {
+  return { actor, via, address, request };
+}
+
+/** Knows tokens other than the operator's. Undefined: it is none of ours, or not valid any more. */
+export type Recognize = (token: string) => Promise<Pick<Caller, "actor" | "via" | "scopes"> | undefined>;
 
 /** SHA-256 of a token: tokens are 256 random bits, so a plain hash is not worth guessing at. */
 export function tokenHash(token: string): Buffer {
@@ -29,26 +46,34 @@ const TOKEN_PARAMETERS = ["token", "access_token", "bearer", "authorization", "a
 export interface Gate {
   /**
    * Who calls: what another coordinator has proven to state, or who holds the token. Throws `unauthorized` when the route
-   * is closed to them, `token_in_query` when the URL carries a token.
+   * is closed to strangers, `token_in_query` when the URL carries a token.
    */
-  admit(access: Access, request: IncomingMessage, stated?: Statement): Caller;
+  admit(need: Need, request: IncomingMessage, id: string, stated?: Statement): Promise<Caller>;
 }
 
-export function createGate(operatorTokenHash: Buffer): Gate {
+export function createGate(operatorTokenHash: Buffer, recognize: Recognize): Gate {
+  const nobody = { actor: SYSTEM_ACTOR, via: "nobody", scopes: null };
   return {
-    admit(access, request, stated) {
+    async admit(need, request, id, stated) {
       refuseTokenInQuery(request.url ?? "");
       if (stated) {
-        if (access === "open" || stated.actor === OPERATOR_ACTOR) return { actor: stated.actor, stated };
+        const { actor, via, client: address } = stated;
+        const scopes = stated.scopes === null ? null : new Set(stated.scopes);
+        if (need.kind === "open" || actor !== SYSTEM_ACTOR) return { actor, via, scopes, address, request: id, stated };
         throw new AiravataError("unauthorized", "the coordinator that forwarded this admitted nobody who may ask it");
       }
-      if (access === "open") return { actor: SYSTEM_ACTOR };
+      const client = { address: request.socket.remoteAddress?.replace(/^::ffff:/, "") ?? null, request: id };
+      if (need.kind === "open") return { ...nobody, ...client };
       const token = bearerOf(request);
       if (token !== undefined) {
-        if (timingSafeEqual(tokenHash(token), operatorTokenHash)) return { actor: OPERATOR_ACTOR };
-        throw new AiravataError("unauthorized", "the token is not valid here; see the data directory's file `token`");
+        if (timingSafeEqual(tokenHash(token), operatorTokenHash)) {
+          return { actor: OPERATOR_ACTOR, via: OPERATOR_VIA, scopes: null, ...client };
+        }
+        const known = await recognize(token);
+        if (known) return { ...known, ...client };
+        throw new AiravataError("unauthorized", "the token is not valid here, or not any more; log in again");
       }
-      if (access === "token_or_loopback" && isLoopback(request)) return { actor: SYSTEM_ACTOR };
+      if (need.kind === "platform" && need.loopback && isLoopback(request)) return { ...nobody, ...client };
       throw new AiravataError("unauthorized", "this needs a token: send `Authorization: Bearer …`");
     },
   };
@@ -78,7 +103,7 @@ function refuseTokenInQuery(url: string): void {
 }
 
 function bearerOf(request: IncomingMessage): string | undefined {
-  const header = /^bearer ([\x21-\x7e]{1,500})$/i.exec(request.headers.authorization ?? "")?.[1];
+  const header = /^bearer ([\x21-\x7e]{1,4096})$/i.exec(request.headers.authorization ?? "")?.[1];
   if (header !== undefined || request.headers.upgrade === undefined) return header;
   // Only for sockets: a browser's WebSocket cannot set headers.
   const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());

@@ -1,7 +1,7 @@
 /** The routes of agents and their enrolment: decode, one domain call, encode. */
 import type { CreatedEnrolmentToken } from "../../../shared/api/agent.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
-import type { AgentId } from "../../../shared/model/ids.ts";
+import type { AgentId, ProjectId } from "../../../shared/model/ids.ts";
 import { type AgentSources, agentHistory, drainAgent, findAgent, listAgents } from "../../domain/agent/agents.ts";
 import {
   createEnrolmentToken,
@@ -32,8 +32,9 @@ export function agentHandlers(sources: AgentSources & EnrolmentSources & Project
   const { enrolment } = sources;
   const created = new RememberedAnswers<CreatedEnrolmentToken>();
   return {
-    listAgents: async ({ query }) => {
-      const page = await listAgents(sources, { limit: query.limit, cursor: query.cursor });
+    listAgents: async ({ query, permit }) => {
+      const visible = await permit.visible();
+      const page = await listAgents(sources, { limit: query.limit, cursor: query.cursor, visible });
       return ok({ items: page.items.map(encodeAgent), next_cursor: page.nextCursor });
     },
 
@@ -55,12 +56,14 @@ export function agentHandlers(sources: AgentSources & EnrolmentSources & Project
       return { status: 201, body: await enrolAgent(sources, request) };
     },
 
-    createEnrolmentToken: async ({ body, caller, idempotency }) => {
+    createEnrolmentToken: async ({ body, caller, idempotency, permit }) => {
+      if (body.any_project) await permit.require("platform", "main", "operate");
       const request = {
         note: body.note,
         lifetimeMs: body.expires_in_seconds * 1000,
         actor: caller.actor,
         project: body.any_project ? null : body.project,
+        mayEnrol: (project: ProjectId) => permit.require("project", project, "operate"),
       };
       const { answer, replayed } = await created.once(idempotency, async () => {
         const { record, token } = await createEnrolmentToken(sources, request);
@@ -69,8 +72,9 @@ export function agentHandlers(sources: AgentSources & EnrolmentSources & Project
       return { status: replayed ? 200 : 201, body: answer, ...(replayed ? { headers: REPLAYED } : {}) };
     },
 
-    listEnrolmentTokens: async ({ query }) => {
-      const page = await listEnrolmentTokens(enrolment, { limit: query.limit, cursor: query.cursor });
+    listEnrolmentTokens: async ({ query, permit }) => {
+      const visible = await permit.visible();
+      const page = await listEnrolmentTokens(enrolment, { limit: query.limit, cursor: query.cursor, visible });
       return ok({ items: page.items.map(encodeEnrolmentToken), next_cursor: page.nextCursor });
     },
 

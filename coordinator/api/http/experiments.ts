@@ -46,7 +46,7 @@ export function experimentHandlers(
   archive: Pick<Archive, "one">,
 ): Handlers<ExperimentRoutes> {
   return {
-    submitExperiment: async ({ body, caller, idempotency }) => {
+    submitExperiment: async ({ body, caller, idempotency, permit }) => {
       const { record, replayed } = await submitExperiment(sources, {
         spec: body.spec,
         parameters: body.parameters ?? {},
@@ -56,15 +56,17 @@ export function experimentHandlers(
         specDirectory: body.spec_directory,
         actor: caller.actor,
         idempotency,
+        mayUse: (id) => permit.require("project", id, "submit"),
       });
       const headers: Record<string, string> = { location: `/api/v1/experiments/${record.experiment}` };
       if (replayed) headers["idempotency-replayed"] = "true";
       return { status: replayed ? 200 : 201, body: encodeExperiment(record), headers };
     },
 
-    listExperiments: async ({ query }) => {
+    listExperiments: async ({ query, permit }) => {
       const { limit, cursor, state, project, name } = query;
-      const page = await listExperiments(sources, { limit, cursor, state, project, name });
+      const visible = await permit.visibleExperiments();
+      const page = await listExperiments(sources, { limit, cursor, state, project, name, visible });
       return ok({ items: page.items.map(encodeExperiment), next_cursor: page.nextCursor });
     },
 

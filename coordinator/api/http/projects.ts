@@ -1,6 +1,7 @@
 /** The routes of projects: decode, one domain call, encode. */
 import type { Project } from "../../../shared/api/project.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
+import type { AccessControl } from "../../domain/access/access.ts";
 import {
   changeProject,
   createProject,
@@ -10,19 +11,29 @@ import {
   type ProjectSources,
 } from "../../domain/project/projects.ts";
 import { timestamp } from "../encode.ts";
+import { byOf } from "./access.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type ProjectRoutes = Extract<RouteId, "listProjects" | "getProject" | "createProject" | "changeProject">;
 
-export function projectHandlers(sources: ProjectSources): Handlers<ProjectRoutes> {
+export function projectHandlers(sources: ProjectSources & { access: AccessControl }): Handlers<ProjectRoutes> {
   return {
-    listProjects: async () => ok({ items: (await listProjects(sources)).map(encodeProject) }),
-    getProject: async ({ params }) => ok(encodeProject(await findProject(sources, params.project))),
-    createProject: async ({ body: { name, ...change } }) => {
-      return { status: 201, body: encodeProject(await createProject(sources, name, decodeChange(change))) };
+    listProjects: async ({ permit }) => {
+      return ok({ items: (await listProjects(sources, await permit.visible())).map(encodeProject) });
     },
-    changeProject: async ({ params, body: { version, ...change } }) => {
-      return ok(encodeProject(await changeProject(sources, params.project, decodeChange(change), version ?? null)));
+    getProject: async ({ params }) => ok(encodeProject(await findProject(sources, params.project))),
+    createProject: async ({ body: { name, ...change }, caller }) => {
+      return {
+        status: 201,
+        body: encodeProject(await createProject(sources, name, decodeChange(change), byOf(caller))),
+      };
+    },
+    changeProject: async ({ params, body: { version, ...change }, caller }) => {
+      return ok(
+        encodeProject(
+          await changeProject(sources, params.project, decodeChange(change), version ?? null, byOf(caller)),
+        ),
+      );
     },
   };
 }

@@ -5,18 +5,19 @@
 import { createHash } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { ACCESS } from "../../../shared/api/access.ts";
 import type { AnswerOf } from "../../../shared/api/client.ts";
 import type { FieldProblem } from "../../../shared/api/problem.ts";
-import { type Access, type Route, type RouteId, routes } from "../../../shared/api/routes.ts";
+import { type Route, type RouteId, routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { IDEMPOTENCY_KEY_BYTES_MAX, SMALL_BODY_BYTES_MAX } from "../../../shared/model/constants.ts";
 import type { Caller } from "./access.ts";
 import { type BytesAnswer, sendBytes } from "./bytes.ts";
+import type { Guard, Permit } from "./guard.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
     routeId?: RouteId;
-    access?: Access;
   }
   interface FastifyRequest {
     caller: Caller;
@@ -35,6 +36,8 @@ export interface Call<K extends RouteId> {
   /** An optional body that was left out is `{}` with its defaults. */
   body: Table[K] extends { body: infer B extends z.ZodType } ? z.output<B> : undefined;
   caller: Caller;
+  /** What he may: of what a list holds, or a body names. */
+  permit: Permit;
   idempotency: { key: string; bodyHash: string } | null;
   range: string | undefined;
   /** Aborted when the client goes away. */
@@ -63,6 +66,7 @@ export function ok<T>(body: T, headers?: Record<string, string>): JsonAnswer<T> 
 export function registerRoutes(
   server: FastifyInstance,
   handlers: Handlers<HttpRouteId>,
+  guard: Guard,
   elsewhere: (refusal: unknown, request: FastifyRequest, reply: FastifyReply) => Promise<boolean>,
 ): void {
   for (const [id, handler] of Object.entries(handlers) as [HttpRouteId, Handler<HttpRouteId>][]) {
@@ -71,13 +75,16 @@ export function registerRoutes(
     server.route({
       method: route.method,
       url: route.path.replace("{path}", "*").replace(/\{(\w+)\}/g, ":$1"),
-      config: { routeId: id, access: route.access },
-      ...(route.access === "open" ? { bodyLimit: SMALL_BODY_BYTES_MAX } : {}),
+      config: { routeId: id },
+      ...(ACCESS[id].kind === "open" ? { bodyLimit: SMALL_BODY_BYTES_MAX } : {}),
       handler: async (request, reply) => {
         const call = decode(request, reply) as Call<HttpRouteId>;
         let answer: Awaited<ReturnType<typeof handler>>;
         try {
+          const permit = await guard.admit(id, request.caller, call.params);
+          call.permit = permit;
           answer = await handler(call);
+          if (!permit.asked) throw new Error(`${id} answered without asking what its caller may see`);
         } catch (error) {
           if (await elsewhere(error, request, reply)) return reply;
           throw error;

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
+import { ACCESS } from "../../../shared/api/access.ts";
 import { EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
 import { PROBLEM_CONTENT_TYPE } from "../../../shared/api/problem.ts";
 import { routes } from "../../../shared/api/routes.ts";
@@ -38,7 +39,7 @@ export function acceptUpgrades(server: Server, { gate, forwarder, agents, watche
     const path = (request.url ?? "").split("?", 1)[0];
     const isAgent = path === routes.agentSession.path;
     const stated = await forwarder.stated(request);
-    const caller = gate.admit(isAgent ? routes.agentSession.access : routes.events.access, request, stated);
+    const caller = await gate.admit(isAgent ? ACCESS.agentSession : ACCESS.events, request, id, stated);
     checkOrigin(request);
     if (!isAgent && path !== routes.events.path) {
       throw new AiravataError("route_not_found", "there is no WebSocket here");

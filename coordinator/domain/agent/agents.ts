@@ -4,6 +4,7 @@ import type { AgentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import type { AgentStore, StoredAgent } from "../../store/agents.ts";
 import type { RolloutStore } from "../../store/rollouts.ts";
+import { numbersOf, type Visible } from "../access/access.ts";
 import type { Listed } from "../experiment/list.ts";
 import type { AgentFigures } from "./figures.ts";
 import type { HistoryRow } from "./node-history.ts";
@@ -19,12 +20,12 @@ export interface AgentSources {
 /** By number. Throws `cursor_invalid`. */
 export async function listAgents(
   sources: AgentSources,
-  query: { limit: number; cursor: string | undefined },
+  query: { limit: number; cursor: string | undefined; visible: Visible },
 ): Promise<Listed<AgentRecord>> {
   if (query.cursor !== undefined && !/^\d{1,15}$/.test(query.cursor)) {
     throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
   }
-  const stored = await sources.agents.list(Number(query.cursor ?? 0), query.limit + 1);
+  const stored = await sources.agents.list(Number(query.cursor ?? 0), query.limit + 1, numbersOf(query.visible));
   const items = await withViews(sources, stored.slice(0, query.limit));
   return { items, nextCursor: stored.length > query.limit ? String(items.at(-1)!.agent) : null };
 }

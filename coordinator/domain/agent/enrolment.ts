@@ -1,7 +1,8 @@
 /** How agents come in: an operator makes a one-time token, an agent trades it for an identity bound to its own key. */
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
+import type { ActorId, AgentId, ProjectId } from "../../../shared/model/ids.ts";
 import type { EnrolmentStore, StoredEnrolmentToken } from "../../store/enrolment.ts";
+import { numbersOf, type Visible } from "../access/access.ts";
 import type { Listed } from "../experiment/list.ts";
 import { type ProjectSources, projectNotFound } from "../project/projects.ts";
 import type { AgentSources } from "./agents.ts";
@@ -27,10 +28,17 @@ export async function enrolAgent(
 /** For one project, or for all with null. The secret is in the answer and nowhere else. Throws `project_not_found`. */
 export async function createEnrolmentToken(
   { enrolment, projects }: EnrolmentSources & Pick<ProjectSources, "projects">,
-  request: { note: string; lifetimeMs: number; actor: ActorId; project: string | null },
+  request: {
+    note: string;
+    lifetimeMs: number;
+    actor: ActorId;
+    project: string | null;
+    mayEnrol?(project: ProjectId): Promise<void>;
+  },
 ): Promise<{ record: StoredEnrolmentToken; token: string }> {
   const project = request.project === null ? null : await projects.find(request.project);
   if (project === undefined) throw await projectNotFound(projects, request.project as string);
+  if (project !== null) await request.mayEnrol?.(project.project);
   const token = newEnrolmentToken();
   const record = await enrolment.create({
     secretHash: secretHash(token),
@@ -46,12 +54,16 @@ export async function createEnrolmentToken(
 /** Newest first. Throws `cursor_invalid`. */
 export async function listEnrolmentTokens(
   enrolment: EnrolmentStore,
-  query: { limit: number; cursor: string | undefined },
+  query: { limit: number; cursor: string | undefined; visible: Visible },
 ): Promise<Listed<StoredEnrolmentToken>> {
   if (query.cursor !== undefined && !/^\d{1,15}$/.test(query.cursor)) {
     throw new AiravataError("cursor_invalid", "the cursor is not one of this list; leave it out to begin anew");
   }
-  const tokens = await enrolment.list(query.cursor === undefined ? null : Number(query.cursor), query.limit + 1);
+  const tokens = await enrolment.list(
+    query.cursor === undefined ? null : Number(query.cursor),
+    query.limit + 1,
+    numbersOf(query.visible),
+  );
   const items = tokens.slice(0, query.limit);
   return { items, nextCursor: tokens.length > query.limit ? String(items.at(-1)!.id) : null };
 }

@@ -3,6 +3,7 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { ExperimentState } from "../../../shared/model/states.ts";
 import type { ExperimentQuery } from "../../store/records.ts";
+import type { VisibleExperiments } from "../access/access.ts";
 import { recordOfStored, type Sources } from "./find.ts";
 import type { ExperimentRecord } from "./record.ts";
 
@@ -12,6 +13,7 @@ export interface ListQuery {
   state: ExperimentState | undefined;
   project: string | undefined;
   name: string | undefined;
+  visible: VisibleExperiments | null;
 }
 
 export interface Listed<T> {
@@ -27,6 +29,10 @@ const FINAL: readonly string[] = ["COMPLETED", "FAILED", "CANCELED"];
 /** Newest first. Throws `cursor_invalid`, `not_leading`. */
 export async function listExperiments(sources: Sources, query: ListQuery): Promise<Listed<ExperimentRecord>> {
   const items: ExperimentRecord[] = [];
+  const visible = query.visible && {
+    projects: [...query.visible.projects].map(Number),
+    experiments: [...query.visible.experiments].map(Number),
+  };
   let before = query.cursor === undefined ? null : parseCursor(query.cursor);
   for (let searched = 0; searched < SEARCHED_MAX; ) {
     const rows = await sources.history.experiments({
@@ -35,6 +41,7 @@ export async function listExperiments(sources: Sources, query: ListQuery): Promi
       state: storedState(query.state),
       project: query.project ?? null,
       name: query.name ?? null,
+      visible,
     });
     searched += rows.length;
     for (const row of rows) {

@@ -18,7 +18,7 @@ export function snapshotOf(sources: Sources & AgentSources): SnapshotSource {
     const wanted = filter.agents;
     // Who follows an experiment has no use for a list of thousands of agents.
     if (filter.experiments !== null && wanted === null) return { experiments: items, agents: [], complete };
-    const page = await listAgents(sources, { limit: PAGE_ITEMS_MAX, cursor: undefined });
+    const page = await listAgents(sources, { limit: PAGE_ITEMS_MAX, cursor: undefined, visible: null });
     const agents = wanted === null ? page.items : page.items.filter(({ agent }) => wanted.has(agent));
     return { experiments: items, agents, complete: complete && page.nextCursor === null };
   };
@@ -30,7 +30,7 @@ async function experimentsOf(
 ): Promise<{ items: ExperimentRecord[]; complete: boolean }> {
   if (filter.experiments === null) {
     const project = filter.project ?? undefined;
-    const query = { limit: SNAPSHOT_MAX, cursor: undefined, state: undefined, project, name: undefined };
+    const query = { limit: SNAPSHOT_MAX, cursor: undefined, state: undefined, project, name: undefined, visible: null };
     const page = await listExperiments(sources, query);
     return { items: page.items, complete: page.nextCursor === null };
   }

@@ -17,6 +17,8 @@ export interface Submission {
   specDirectory: string | undefined;
   actor: ActorId;
   idempotency: { key: string; bodyHash: string } | null;
+  /** Throws `forbidden` or `project_not_found` when the actor may not submit to the project. */
+  mayUse(project: ProjectId): Promise<void>;
 }
 
 /**
@@ -29,6 +31,7 @@ export async function submitExperiment(
   const { actor, idempotency } = submission;
   const { definition, specText } = await parse(submission);
   const project = await projectId(sources, definition.project);
+  await submission.mayUse(project);
   const { experiment, replayed } = await sources.dispatcher.submit({
     project,
     actor,

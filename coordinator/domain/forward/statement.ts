@@ -4,16 +4,24 @@
  * coordinators lies the operator's own network, as between them and a proxy that ends TLS.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { SCOPES, type Scope } from "../../../shared/api/access.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ActorId } from "../../../shared/model/ids.ts";
+import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 
 export interface Statement {
   actor: ActorId;
+  /** By what he was known to who forwards it. */
+  via: string;
+  /** What his token is limited to; null: nothing. */
+  scopes: readonly Scope[] | null;
   /** The client's address, for the log. */
   client: string;
   /** Id of the request, a UUID. */
   request: string;
 }
+
+/** How the holder of the operator's token is known. */
+export const OPERATOR_VIA = "operator_token";
 
 /** What a statement is good for. */
 export interface Sealed {
@@ -36,9 +44,13 @@ export class StatementWriter {
     this.#sender = sender;
   }
 
-  write(leader: { term: number; secret: Buffer }, { actor, client, request }: Statement, sealed: Sealed): string {
+  write(leader: { term: number; secret: Buffer }, statement: Statement, sealed: Sealed): string {
+    const { actor, client, request, via, scopes } = statement;
     const address = CLIENT.test(client) ? client : "unknown";
-    const said = `1 ${leader.term} ${this.#sender} ${++this.#last} ${actor} ${request} ${address}`;
+    // The operator and nobody are stated as programs of before accounts do and understand; of others they know nothing.
+    const plain = (actor === OPERATOR_ACTOR && via === OPERATOR_VIA && scopes === null) || actor === SYSTEM_ACTOR;
+    const more = plain ? "" : ` ${via.replaceAll(" ", ":")} ${scopes === null ? "*" : scopes.join(",") || "-"}`;
+    const said = `${plain ? 1 : 2} ${leader.term} ${this.#sender} ${++this.#last} ${actor} ${request} ${address}${more}`;
     return `${said} ${sealOf(leader.secret, said, sealed).toString("base64url")}`;
   }
 }
@@ -52,7 +64,7 @@ interface ReaderOptions {
 
 const CLIENT = /^[0-9A-Za-z.:%_-]{1,64}$/;
 const STATEMENT =
-  /^(1 (\d{1,15}) ([0-9a-f]{32}) (\d{1,15}) (\d{1,15}) ([0-9a-f-]{36}) ([0-9A-Za-z.:%_-]{1,64})) ([A-Za-z0-9_-]{43})$/;
+  /^([12] (\d{1,15}) ([0-9a-f]{32}) (\d{1,15}) (\d{1,15}) ([0-9a-f-]{36}) ([0-9A-Za-z.:%_-]{1,64})(?: ([a-z_:0-9]{1,60}) ([a-z,*-]{1,100}))?) ([A-Za-z0-9_-]{43})$/;
 
 export function createStatementReader({ term, secretFrom }: ReaderOptions): StatementReader {
   let readTerm: number | undefined;
@@ -62,7 +74,7 @@ export function createStatementReader({ term, secretFrom }: ReaderOptions): Stat
     async read(text, sealed) {
       const match = STATEMENT.exec(text);
       if (!match) throw refused("its statement has another form than this version's");
-      const [, said = "", meant, sender = "", number, actor, request = "", client = "", seal = ""] = match;
+      const [, said = "", meant, sender = "", number, actor, request = "", client = "", via, scopes, seal = ""] = match;
       const leads = checkTerm(term(), Number(meant));
       const secret = await secretFrom(sender, leads);
       checkTerm(term(), leads);
@@ -74,9 +86,21 @@ export function createStatementReader({ term, secretFrom }: ReaderOptions): Stat
       const numbers = used.get(sender) ?? new UsedNumbers();
       used.set(sender, numbers);
       if (!numbers.use(Number(number))) throw refused("its statement was used before");
-      return { actor: Number(actor) as ActorId, client, request };
+      return {
+        actor: Number(actor) as ActorId,
+        via: via?.replaceAll(":", " ") ?? OPERATOR_VIA,
+        scopes: scopesOf(scopes),
+        client,
+        request,
+      };
     },
   };
+}
+
+/** Absent or `*`: no limit. What this program does not know limits as well: it opens nothing. */
+function scopesOf(text: string | undefined): Scope[] | null {
+  if (text === undefined || text === "*") return null;
+  return SCOPES.filter((scope) => text.split(",").includes(scope));
 }
 
 /** One hop: whoever does not lead (any more) sends nothing on that was sent on already. */

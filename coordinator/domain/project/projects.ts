@@ -6,6 +6,8 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import { type ProjectView, unknownProject } from "../../dispatch/project.ts";
 import type { ProjectChange, ProjectStore, StoredProject } from "../../store/projects.ts";
+import type { AccessControl, Visible } from "../access/access.ts";
+import type { By } from "../access/by.ts";
 
 export type { ProjectView };
 
@@ -20,9 +22,13 @@ export interface ProjectRecord {
 }
 
 /** All of them, by number. Throws `not_leading`. */
-export async function listProjects({ dispatcher, projects }: ProjectSources): Promise<ProjectRecord[]> {
+export async function listProjects(
+  { dispatcher, projects }: ProjectSources,
+  visible: Visible,
+): Promise<ProjectRecord[]> {
   const standings = new Map(dispatcher.projects().map((view) => [view.config.project, view]));
-  return (await projects.list()).map((stored) => ({ stored, standing: standings.get(stored.project) ?? idle(stored) }));
+  const seen = (await projects.list()).filter(({ project }) => visible?.has(String(project)) ?? true);
+  return seen.map((stored) => ({ stored, standing: standings.get(stored.project) ?? idle(stored) }));
 }
 
 /** Throws `project_not_found`, `not_leading`. */
@@ -34,14 +40,16 @@ export async function findProject(sources: ProjectSources, name: string): Promis
 
 /** Resolves when it is durable and holds. Throws `project_name_taken`, `not_leading`. */
 export async function createProject(
-  { dispatcher, projects }: ProjectSources,
+  { dispatcher, projects, access }: ProjectSources & { access: AccessControl },
   name: string,
   change: ProjectChange,
+  by: By,
 ): Promise<ProjectRecord> {
   // Asked before anything is written: who does not lead must not change what it cannot tell the dispatcher.
   dispatcher.projects();
-  const stored = await projects.create(name, change);
+  const { stored, relationship } = await projects.create(name, change, by);
   dispatcher.configure([stored]);
+  await access.settle(relationship);
   return recordOf(dispatcher, stored);
 }
 
@@ -51,9 +59,10 @@ export async function changeProject(
   name: string,
   change: ProjectChange,
   version: number | null,
+  by: By,
 ): Promise<ProjectRecord> {
   dispatcher.projects();
-  const stored = await projects.change(name, change, version);
+  const stored = await projects.change(name, change, version, by);
   if (stored) {
     dispatcher.configure([stored]);
     return recordOf(dispatcher, stored);

@@ -203,7 +203,8 @@ test("who reads the database cannot forge a statement, and a stranger's key open
   const secret = stranger.secretWith(row.coordinator, row.term, "to");
   const sealed = { method: "GET", url: "/api/v1/agents" };
   const statement = () => {
-    const said = { actor: OPERATOR_ACTOR, client: "127.0.0.1", request: crypto.randomUUID() };
+    const request = crypto.randomUUID();
+    const said = { actor: OPERATOR_ACTOR, client: "127.0.0.1", request, via: "operator_token", scopes: null };
     return new StatementWriter(stranger.id).write({ term: row.term, secret }, said, sealed);
   };
   const ask = () => fetch(leader.url + sealed.url, { headers: { [FORWARDED]: statement() } });

@@ -50,7 +50,11 @@ for (const version of ["embedded", "15"] as const) {
     assert.equal(await tables(sql), 12);
     assert.deepEqual(await drop(), { tables: 0, held: false });
     assert.equal(
-      (await store.history(0).experiments({ before: null, limit: 9, state: null, project: null, name: null })).length,
+      (
+        await store
+          .history(0)
+          .experiments({ before: null, limit: 9, state: null, project: null, name: null, visible: null })
+      ).length,
       4,
     );
     await append({ submits: [submit(10)], leases: [lease(10, 0, [0])] });

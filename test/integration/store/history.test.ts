@@ -58,7 +58,7 @@ function decision(
 }
 
 const named = (name: string) => ({ definition: definition([template(0, "a", 10), template(1, "b", 5)], name) });
-const everything = { before: null, limit: 10, state: null, project: null, name: null };
+const everything = { before: null, limit: 10, state: null, project: null, name: null, visible: null };
 
 test("experiments are listed newest first, page by page, and filtered", async (t) => {
   const { history, sql, append } = await stage(t);

@@ -7,7 +7,7 @@ import { parseRange } from "../../../coordinator/api/http/bytes.ts";
 import { RememberedAnswers } from "../../../coordinator/api/http/idempotency.ts";
 import { problemOf, refusalOf } from "../../../coordinator/api/http/problem.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
-import { OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
+import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 
 test("ranges", () => {
   const cases: [string | undefined, number, ReturnType<typeof parseRange>][] = [
@@ -36,43 +36,65 @@ function request(options: { url?: string; headers?: Record<string, string>; remo
   return { url, headers, socket: { remoteAddress: remote } } as unknown as IncomingMessage;
 }
 
-test("the gate", () => {
-  const gate = createGate(tokenHash("right"));
+const KNOWN = { kind: "known" } as const;
+const OPEN = { kind: "open" } as const;
+const LOOPBACK = { kind: "platform", permission: "operate", loopback: true } as const;
+
+test("the gate", async () => {
+  const gate = createGate(tokenHash("right"), async (token) => {
+    return token === "session" ? { actor: 7 as ActorId, via: "session 3", scopes: null } : undefined;
+  });
   const right = { authorization: "Bearer right" };
   const wrong = { authorization: "Bearer wrong" };
-  assert.equal(gate.admit("token", request({ headers: right })).actor, OPERATOR_ACTOR);
-  assert.equal(gate.admit("token", request({ headers: { authorization: "bearer right" } })).actor, OPERATOR_ACTOR);
-  assert.equal(gate.admit("open", request({})).actor, SYSTEM_ACTOR);
+  assert.equal((await gate.admit(KNOWN, request({ headers: right }), "r")).actor, OPERATOR_ACTOR);
+  assert.equal(
+    (await gate.admit(KNOWN, request({ headers: { authorization: "bearer right" } }), "r")).actor,
+    OPERATOR_ACTOR,
+  );
+  assert.equal((await gate.admit(OPEN, request({}), "r")).actor, SYSTEM_ACTOR);
+  assert.deepEqual(await gate.admit(KNOWN, request({ headers: { authorization: "Bearer session" } }), "r"), {
+    actor: 7,
+    via: "session 3",
+    scopes: null,
+    address: "10.0.0.1",
+    request: "r",
+  });
   const refused = { code: "unauthorized" };
   for (const headers of [{}, wrong, { authorization: "right" }, { authorization: "Bearer " }]) {
-    assert.throws(() => gate.admit("token", request({ headers, remote: "127.0.0.1" })), refused);
+    await assert.rejects(gate.admit(KNOWN, request({ headers, remote: "127.0.0.1" }), "r"), refused);
   }
-  assert.equal(gate.admit("token_or_loopback", request({ remote: "127.0.0.1" })).actor, SYSTEM_ACTOR);
-  assert.equal(gate.admit("token_or_loopback", request({ remote: "::ffff:127.0.0.1" })).actor, SYSTEM_ACTOR);
-  assert.equal(gate.admit("token_or_loopback", request({ remote: "::1" })).actor, SYSTEM_ACTOR);
+  assert.equal((await gate.admit(LOOPBACK, request({ remote: "127.0.0.1" }), "r")).actor, SYSTEM_ACTOR);
+  assert.equal((await gate.admit(LOOPBACK, request({ remote: "::ffff:127.0.0.1" }), "r")).actor, SYSTEM_ACTOR);
+  assert.equal((await gate.admit(LOOPBACK, request({ remote: "::1" }), "r")).actor, SYSTEM_ACTOR);
   for (const remote of ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1", ""]) {
-    assert.throws(() => gate.admit("token_or_loopback", request({ remote })), refused, remote);
+    await assert.rejects(gate.admit(LOOPBACK, request({ remote }), "r"), refused, remote);
   }
-  assert.throws(() => gate.admit("token_or_loopback", request({ remote: "127.0.0.1", headers: wrong })), refused);
-  assert.throws(
-    () => gate.admit("token_or_loopback", request({ remote: "::1", headers: { forwarded: "for=1.2.3.4" } })),
+  await assert.rejects(gate.admit(LOOPBACK, request({ remote: "127.0.0.1", headers: wrong }), "r"), refused);
+  await assert.rejects(
+    gate.admit(LOOPBACK, request({ remote: "::1", headers: { forwarded: "for=1.2.3.4" } }), "r"),
     refused,
   );
   // The subprotocol counts for sockets only.
   const protocols = { "sec-websocket-protocol": "airavata.events.1, airavata.bearer.right" };
-  assert.throws(() => gate.admit("token", request({ headers: protocols })), refused);
-  assert.equal(gate.admit("token", request({ headers: { ...protocols, upgrade: "websocket" } })).actor, OPERATOR_ACTOR);
-  assert.throws(() => gate.admit("open", request({ url: "/x?token=right" })), { code: "token_in_query" });
+  await assert.rejects(gate.admit(KNOWN, request({ headers: protocols }), "r"), refused);
+  assert.equal(
+    (await gate.admit(KNOWN, request({ headers: { ...protocols, upgrade: "websocket" } }), "r")).actor,
+    OPERATOR_ACTOR,
+  );
+  await assert.rejects(gate.admit(OPEN, request({ url: "/x?token=right" }), "r"), { code: "token_in_query" });
 });
 
-test("the gate believes what a coordinator states, and no more than it states", () => {
-  const gate = createGate(tokenHash("right"));
-  const stated = { actor: OPERATOR_ACTOR, client: "192.0.2.1", request: "r" };
-  assert.deepEqual(gate.admit("token", request({}), stated), { actor: OPERATOR_ACTOR, stated });
+test("the gate believes what a coordinator states, and no more than it states", async () => {
+  const gate = createGate(tokenHash("right"), async () => undefined);
+  const stated = { actor: OPERATOR_ACTOR, client: "192.0.2.1", request: "r", via: "operator_token", scopes: null };
+  const said = { via: "operator_token", scopes: null, address: "192.0.2.1", request: "r" };
+  assert.deepEqual(await gate.admit(KNOWN, request({}), "r", stated), { actor: OPERATOR_ACTOR, ...said, stated });
+  const limited = { ...stated, actor: 7 as ActorId, via: "token 4", scopes: ["read"] as const };
+  assert.deepEqual((await gate.admit(KNOWN, request({}), "r", limited)).scopes, new Set(["read"]));
   const nobody = { ...stated, actor: SYSTEM_ACTOR };
-  assert.deepEqual(gate.admit("open", request({}), nobody), { actor: SYSTEM_ACTOR, stated: nobody });
-  for (const access of ["token", "token_or_loopback"] as const) {
-    assert.throws(() => gate.admit(access, request({ remote: "127.0.0.1" }), nobody), { code: "unauthorized" });
+  assert.deepEqual(await gate.admit(OPEN, request({}), "r", nobody), { actor: SYSTEM_ACTOR, ...said, stated: nobody });
+  for (const need of [KNOWN, LOOPBACK]) {
+    await assert.rejects(gate.admit(need, request({ remote: "127.0.0.1" }), "r", nobody), { code: "unauthorized" });
   }
 });
 

@@ -4,10 +4,16 @@ import { test } from "node:test";
 import { createIdentity } from "../../../coordinator/domain/forward/identity.ts";
 import { Peers } from "../../../coordinator/domain/forward/peers.ts";
 import { createStatementReader, StatementWriter, UsedNumbers } from "../../../coordinator/domain/forward/statement.ts";
-import { OPERATOR_ACTOR } from "../../../shared/model/ids.ts";
+import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 
 const SEALED = { method: "POST", url: "/api/v1/experiments?x=1" };
-const SAID = { actor: OPERATOR_ACTOR, client: "::ffff:192.0.2.1", request: "0b9f9a54-7f5e-4a35-9d3c-3d1b2f6f0a11" };
+const SAID = {
+  actor: OPERATOR_ACTOR,
+  client: "::ffff:192.0.2.1",
+  request: "0b9f9a54-7f5e-4a35-9d3c-3d1b2f6f0a11",
+  via: "operator_token",
+  scopes: null,
+};
 
 test("two coordinators share a secret that differs by pair, term and direction", () => {
   const [a, b, c] = [createIdentity(), createIdentity(), createIdentity()];
@@ -46,6 +52,25 @@ test("a statement is read as it was written, once, in its term and for its reque
   term = 4;
   assert.deepEqual(await reader.read(later, SEALED), SAID);
   await assert.rejects(reader.read(text, SEALED), { code: "not_leading" });
+});
+
+test("what a person's token is limited to goes with him; the operator and nobody are stated as ever", async () => {
+  const secret = Buffer.alloc(32, 1);
+  const writer = new StatementWriter("a".repeat(32));
+  const reader = createStatementReader({ term: () => 3, secretFrom: async () => secret });
+  const person = { ...SAID, actor: 107 as ActorId };
+  for (const said of [
+    { ...person, via: "session 17", scopes: null },
+    { ...person, via: "token 4", scopes: ["read", "experiments"] as const },
+    { ...person, via: "token 5", scopes: [] },
+    { ...SAID, via: "token 4", scopes: null },
+  ]) {
+    const text = writer.write({ term: 3, secret }, said, SEALED);
+    assert.match(text, /^2 /);
+    assert.deepEqual(await reader.read(text, SEALED), said);
+  }
+  assert.match(writer.write({ term: 3, secret }, SAID, SEALED), /^1 /);
+  assert.match(writer.write({ term: 3, secret }, { ...SAID, actor: SYSTEM_ACTOR, via: "nobody" }, SEALED), /^1 /);
 });
 
 test("a client's address that is none does not get into the statement", async () => {

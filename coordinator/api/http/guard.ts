@@ -1,0 +1,142 @@
+/**
+ * Checks what a route needs before its handler runs. What the caller may not even see is not there for him (404, as if it
+ * had never been); what he may see and not do is 403. Handlers of lists, and of what only the body names, ask the permit
+ * themselves: one that did not ask is an error and answers nothing.
+ */
+import { ACCESS, type Need, type ObjectType, scopeOf } from "../../../shared/api/access.ts";
+import type { RouteId } from "../../../shared/api/routes.ts";
+import type { ErrorCode } from "../../../shared/error/catalogue.ts";
+import { AiravataError } from "../../../shared/error/error.ts";
+import type { ExperimentId, ProjectId } from "../../../shared/model/ids.ts";
+import {
+  type AccessControl,
+  type ExperimentFacts,
+  PLATFORM,
+  type Visible,
+  type VisibleExperiments,
+} from "../../domain/access/access.ts";
+import { splitTaskId } from "../../domain/task/find.ts";
+import type { Caller } from "./access.ts";
+
+export interface GuardSources {
+  access: AccessControl;
+  /** Throws `experiment_not_found`. */
+  experiment(id: ExperimentId): Promise<ExperimentFacts>;
+  /** The number of a project. */
+  project(name: string): Promise<ProjectId | undefined>;
+}
+
+/** What a handler may ask about its caller. */
+export interface Permit {
+  /** What of a list the caller is shown. */
+  visible(): Promise<Visible>;
+  visibleExperiments(): Promise<VisibleExperiments | null>;
+  /** Throws `forbidden`, or that there is no such thing when the caller may not see it. */
+  require(on: ObjectType, id: string | number, permission: string): Promise<void>;
+}
+
+export interface Guard {
+  /** Throws `forbidden`, `scope_missing`, `authorization_unavailable`, or the code by which the thing is not there. */
+  admit(id: RouteId, caller: Caller, params: Record<string, unknown>): Promise<Permit & { readonly asked: boolean }>;
+}
+
+const NOT_FOUND: Record<ObjectType, ErrorCode> = {
+  platform: "forbidden",
+  group: "group_not_found",
+  project: "project_not_found",
+  experiment: "experiment_not_found",
+  credential: "credential_not_found",
+  compute_resource: "resource_not_found",
+  storage_resource: "resource_not_found",
+  agent: "agent_not_found",
+  enrolment_token: "enrolment_token_not_found",
+  allocation: "route_not_found",
+};
+
+/** The permission with which a thing exists for somebody. */
+const SEES: Record<ObjectType, string> = {
+  platform: "operate",
+  group: "view",
+  project: "view",
+  experiment: "view",
+  credential: "read",
+  compute_resource: "read",
+  storage_resource: "read",
+  agent: "view",
+  enrolment_token: "operate",
+  allocation: "view",
+};
+
+export function createGuard({ access, experiment, project }: GuardSources): Guard {
+  const allows = async (caller: Caller, on: ObjectType, id: string, permission: string): Promise<boolean> => {
+    if (on !== "experiment") return access.allows(caller.actor, { type: on, id }, permission);
+    const facts = await experiment(Number(id) as ExperimentId);
+    return access.allowsExperiment(caller.actor, facts, permission as "view" | "operate");
+  };
+  const require = async (caller: Caller, on: ObjectType, id: string, permission: string, name = id): Promise<void> => {
+    if (await allows(caller, on, id, permission)) return;
+    const sees = permission !== SEES[on] && (await allows(caller, on, id, SEES[on]));
+    if (!sees) throw notThere(on, name);
+    const thing = `${on.replaceAll("_", " ")} ${name}`;
+    throw new AiravataError("forbidden", `you may see ${thing}, but this needs the permission to ${permission} it`);
+  };
+  const idOf = async (need: Need & { kind: "one" }, params: Record<string, unknown>): Promise<string> => {
+    const given = String(params[need.parameter]);
+    if (need.parameter === "task") return String(splitTaskId(given).experiment);
+    if (need.on !== "project") return given;
+    const id = await project(given);
+    if (id === undefined) throw notThere("project", given);
+    return String(id);
+  };
+  return {
+    admit: async (id, caller, params) => {
+      const need = ACCESS[id];
+      checkScope(id, need, caller);
+      if (need.kind === "one")
+        await require(caller, need.on, await idOf(need, params), need.permission, String(params[need.parameter]));
+      if (need.kind === "platform" && !(need.loopback && caller.via === "nobody")) {
+        if (!(await access.allows(caller.actor, PLATFORM, need.permission))) {
+          throw new AiravataError(
+            "forbidden",
+            `this needs the permission to ${need.permission} the whole installation`,
+          );
+        }
+      }
+      const permit = {
+        asked: need.kind !== "each" && need.kind !== "body",
+        visible: () => {
+          permit.asked = true;
+          if (need.kind !== "each") throw new Error(`${id} is not a list`);
+          return access.visible(caller.actor, need.on, need.permission);
+        },
+        visibleExperiments: () => {
+          permit.asked = true;
+          return access.visibleExperiments(caller.actor);
+        },
+        require: (on: ObjectType, object: string | number, permission: string) => {
+          permit.asked = true;
+          return require(caller, on, String(object), permission);
+        },
+      };
+      return permit;
+    },
+  };
+}
+
+function checkScope(id: RouteId, need: Need, { scopes }: Caller): void {
+  if (scopes === null || need.kind === "open") return;
+  const scope = scopeOf(id);
+  if (scopes.has(scope)) return;
+  throw new AiravataError(
+    "scope_missing",
+    `this personal token is limited to ${[...scopes].join(", ") || "nothing"}; this needs ${scope}`,
+  );
+}
+
+function notThere(on: ObjectType, name: string): AiravataError {
+  if (on === "platform") return new AiravataError("forbidden", "this needs a permission on the whole installation");
+  return new AiravataError(
+    NOT_FOUND[on],
+    `there is no ${on.replaceAll("_", " ")} ${name.slice(0, 200)}, or you may not see it`,
+  );
+}

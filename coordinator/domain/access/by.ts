@@ -1,0 +1,2 @@
+/** Who does something, as the audit names him. */
+export type { By } from "../../store/audit.ts";

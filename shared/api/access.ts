@@ -1,0 +1,141 @@
+/**
+ * What each route needs of who calls it. A route that does not stand here does not compile. The server checks it before the
+ * handler runs, the OpenAPI document shows it as `x-permission`, and tests ask every route as everybody.
+ */
+import type { Route } from "./routes/route.ts";
+import { type RouteId, routes } from "./routes.ts";
+
+/** Permissions by the type of what they are about: those of db/spicedb_schema.zed. */
+export interface Permissions {
+  platform: "administer" | "operate";
+  group: "manage" | "view";
+  project: "manage" | "operate" | "submit" | "view";
+  experiment: "operate" | "view";
+  credential: "manage" | "write" | "read";
+  compute_resource: "manage" | "write" | "read";
+  storage_resource: "manage" | "write" | "read";
+  agent: "operate" | "view";
+  enrolment_token: "operate";
+  allocation: "operate" | "view";
+}
+export type ObjectType = keyof Permissions;
+
+export type Need =
+  /** Anybody, also without a token. */
+  | { kind: "open" }
+  /** Whoever is known, about himself. */
+  | { kind: "known" }
+  /** A permission on the one thing that the path names; `view` or its like is what makes it exist for the caller. */
+  | { kind: "one"; on: ObjectType; permission: string; parameter: string }
+  /** A permission on the whole installation; `loopback`: also a caller on this machine. */
+  | { kind: "platform"; permission: Permissions["platform"]; loopback?: boolean }
+  /** A list: what the caller has the permission on, and nothing else. */
+  | { kind: "each"; on: ObjectType; permission: string }
+  /** On what only the body names: the domain asks once it is read. */
+  | { kind: "body"; on: ObjectType; permission: string };
+
+const OPEN = { kind: "open" } as const;
+const KNOWN = { kind: "known" } as const;
+const one = <T extends ObjectType>(on: T, permission: Permissions[T], parameter: string = on): Need => {
+  return { kind: "one", on, permission, parameter };
+};
+const each = <T extends ObjectType>(on: T, permission: Permissions[T]): Need => ({ kind: "each", on, permission });
+const inBody = <T extends ObjectType>(on: T, permission: Permissions[T]): Need => ({ kind: "body", on, permission });
+const platform = (permission: Permissions["platform"]): Need => ({ kind: "platform", permission });
+
+export const ACCESS: Record<RouteId, Need> = {
+  submitExperiment: inBody("project", "submit"),
+  listExperiments: each("experiment", "view"),
+  getExperiment: one("experiment", "view"),
+  listTasks: one("experiment", "view"),
+  cancelExperiment: one("experiment", "operate"),
+  pauseExperiment: one("experiment", "operate"),
+  resumeExperiment: one("experiment", "operate"),
+  retryExperiment: one("experiment", "operate"),
+  retireExperiment: one("experiment", "operate"),
+  explainExperiment: one("experiment", "view"),
+  experimentTimeline: one("experiment", "view"),
+  listOutputs: one("experiment", "view"),
+  readOutput: one("experiment", "view"),
+  getTask: one("experiment", "view", "task"),
+  listAttempts: one("experiment", "view", "task"),
+  readLog: one("experiment", "view", "task"),
+  explainTask: one("experiment", "view", "task"),
+  cancelTask: one("experiment", "operate", "task"),
+
+  listProjects: each("project", "view"),
+  createProject: platform("administer"),
+  getProject: one("project", "view"),
+  changeProject: platform("administer"),
+
+  listAgents: each("agent", "view"),
+  getAgent: one("agent", "view"),
+  getAgentMetrics: one("agent", "view"),
+  drainAgent: one("agent", "operate"),
+  setUpdatePolicy: one("agent", "operate"),
+  listReleases: platform("operate"),
+  beginRollout: platform("operate"),
+  listRollouts: platform("operate"),
+  getRollout: platform("operate"),
+  stopRollout: platform("operate"),
+  downloadAgent: OPEN,
+  downloadAgentSum: OPEN,
+  createEnrolmentToken: inBody("project", "operate"),
+  listEnrolmentTokens: each("enrolment_token", "operate"),
+  revokeEnrolmentToken: one("enrolment_token", "operate", "id"),
+  // The token and the key are the proof.
+  enrolAgent: OPEN,
+  agentSession: OPEN,
+
+  // Each subscription asks for what it names.
+  events: each("experiment", "view"),
+
+  currentUser: KNOWN,
+  health: OPEN,
+  healthDatabase: OPEN,
+  healthReady: OPEN,
+  openapi: KNOWN,
+  metrics: { kind: "platform", permission: "operate", loopback: true },
+  index: OPEN,
+};
+
+/** As the OpenAPI document says it: `experiment.view`, `open`. */
+export function needText(need: Need): string {
+  switch (need.kind) {
+    case "open":
+    case "known":
+      return need.kind;
+    case "platform":
+      return `platform.${need.permission}${need.loopback ? " or loopback" : ""}`;
+    case "one":
+    case "body":
+      return `${need.on}.${need.permission}`;
+    case "each":
+      return `${need.on}.${need.permission} of each`;
+  }
+}
+
+/** What a personal token may be limited to. Reading is a scope of its own, of whatever. */
+export const SCOPES = ["read", "experiments", "projects", "agents", "credentials", "access"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+const SCOPE_OF_TAG: Record<Route["tag"], Scope> = {
+  experiments: "experiments",
+  tasks: "experiments",
+  projects: "projects",
+  agents: "agents",
+  credentials: "credentials",
+  resources: "credentials",
+  accounts: "access",
+  groups: "access",
+  audit: "access",
+  events: "read",
+  service: "read",
+};
+
+/** The scope that a call of the route takes; one of `access` is never only reading. */
+export function scopeOf(id: RouteId): Scope {
+  const { method, tag }: Route = routes[id];
+  const scope = SCOPE_OF_TAG[tag];
+  return method === "GET" && scope !== "access" ? "read" : scope;
+}
