@@ -1,6 +1,5 @@
-# Targets of the guide that exist so far, as their npm scripts. The ones for SpiceDB (spicedb-schema-upload,
-# spicedb-validate) come with its schema.
-.PHONY: quickstart test check build bench
+# Targets of the guide, as their npm scripts. The two for SpiceDB read the settings of the same names as the coordinator.
+.PHONY: quickstart test check build bench spicedb-schema-upload spicedb-validate
 
-quickstart test check build bench:
+quickstart test check build bench spicedb-schema-upload spicedb-validate:
 	npm run $@

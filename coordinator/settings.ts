@@ -122,6 +122,36 @@ export const COORDINATOR_SETTINGS = {
     secret: true,
     doc: "The token that opens the API; made at first start and kept in the data directory's file token when not set",
   },
+  spicedbEndpoint: {
+    flag: "--spicedb-endpoint",
+    variable: "SPICEDB_ENDPOINT",
+    type: "string",
+    default: undefined,
+    doc: "SpiceDB server that decides who may do what, HOST:PORT; without it an engine in this process does",
+  },
+  spicedbToken: {
+    flag: "--spicedb-token-file",
+    variable: "SPICEDB_TOKEN",
+    type: "string",
+    default: undefined,
+    secret: true,
+    doc: "The preshared key that the SpiceDB server was started with; needed with an endpoint",
+  },
+  spicedbInsecure: {
+    flag: "--spicedb-insecure",
+    variable: "SPICEDB_INSECURE",
+    type: "bool",
+    // The token goes with every call: in clear only where somebody said that the way there is his own.
+    default: false,
+    doc: "Speak plaintext to the SpiceDB server instead of TLS",
+  },
+  spicedbCaFile: {
+    flag: "--spicedb-ca-file",
+    variable: "SPICEDB_CA_FILE",
+    type: "string",
+    default: undefined,
+    doc: "File with the certificates (PEM) that the SpiceDB server's is checked against, instead of the public ones",
+  },
   agents: {
     flag: "--agents",
     variable: "AIRAVATA_UP_AGENTS",
@@ -192,9 +222,6 @@ export const COORDINATOR_UNSUPPORTED: Record<string, UnsupportedVariable> = {
   OPENBAO_CREDENTIALS_PATH: { instead: "no credentials are kept yet" },
   OPENBAO_TRANSIT_PATH: { instead: "no credentials are kept yet" },
   OPENBAO_TRANSIT_KEY: { instead: "no credentials are kept yet" },
-  SPICEDB_ENDPOINT: { instead: ONE_TOKEN },
-  SPICEDB_TOKEN: { instead: ONE_TOKEN },
-  SPICEDB_INSECURE: { instead: ONE_TOKEN },
 };
 
 /**

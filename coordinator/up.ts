@@ -7,9 +7,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startEmbedded } from "../db/embedded.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
+import type { SettingsTable } from "../shared/settings/setting.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { type Coordinator, startCoordinator } from "./coordinator.ts";
-import type { CoordinatorSettings } from "./settings.ts";
+import { COORDINATOR_SETTINGS, type CoordinatorSettings } from "./settings.ts";
 import { type LocalAgent, startLocalAgent } from "./stack/agent.ts";
 import { liveStack, operatorToken, removeStack, writeStack } from "./stack/directory.ts";
 import { watchIdle } from "./stack/idle.ts";
@@ -116,6 +117,8 @@ function startAgents(options: UpOptions, coordinator: Coordinator): Promise<Loca
 
 /** The agent must not find the coordinator's secrets in its environment. */
 function agentEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { DATABASE_URL: _url, AIRAVATA_OPERATOR_TOKEN: _operator, AIRAVATA_TOKEN: _token, ...rest } = environment;
-  return rest;
+  const table: SettingsTable = COORDINATOR_SETTINGS;
+  const secret = Object.values(table).filter((setting) => setting.secret === true);
+  const hidden = new Set(["AIRAVATA_TOKEN", ...secret.map(({ variable }) => variable)]);
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !hidden.has(name)));
 }

@@ -18,6 +18,8 @@ export const CATALOGUE = {
   agent_not_found: { status: 404, retryable: false },
   agent_offline: { status: 503, retryable: true },
   archive_not_written: { status: 507, retryable: true },
+  authorization_misconfigured: { status: 400, retryable: false },
+  authorization_unavailable: { status: 503, retryable: true },
   body_invalid: { status: 400, retryable: false },
   body_too_large: { status: 413, retryable: false },
   coordinator_busy: { status: 503, retryable: true },

@@ -21,3 +21,14 @@ export interface RelationshipChange {
   op: "touch" | "delete";
   relationship: Relationship;
 }
+
+const WRITTEN =
+  /^(?<type>\w+):(?<id>[^#@]+)#(?<relation>\w+)@(?<subjectType>\w+):(?<subjectId>[^#]+)(?:#(?<userset>\w+))?$/;
+
+/** Of `project:7#viewer@group:3#member`; undefined when it is not written so. A question is written alike. */
+export function parseRelationship(text: string): Relationship | undefined {
+  const { type, id, relation, subjectType, subjectId, userset } = WRITTEN.exec(text)?.groups ?? {};
+  if (!type || !id || !relation || !subjectType || !subjectId) return undefined;
+  const subject = { type: subjectType, id: subjectId, ...(userset !== undefined && { relation: userset }) };
+  return { resource: { type, id }, relation, subject };
+}

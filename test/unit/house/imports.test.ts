@@ -12,6 +12,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "coordinator/store/": ["shared/", "db/", ...dispatcherPorts()],
   "coordinator/dispatch/": ["shared/"],
   "coordinator/domain/": ["shared/", "coordinator/store/", "coordinator/dispatch/"],
+  "coordinator/authz/": ["shared/", "coordinator/domain/access/ports.ts"],
   "coordinator/background/": ["shared/", "coordinator/domain/"],
   "coordinator/api/": ["shared/", "coordinator/domain/"],
   // The files beside the rooms (main, settings) wire them.
@@ -27,6 +28,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "agent/": ["shared/"],
   "bin/": ["coordinator/", "agent/", "shared/"],
   "scripts/": ["shared/", "db/"],
+  "scripts/spicedb/": ["shared/", "coordinator/settings.ts", "coordinator/authz/engine.ts"],
   "test/": ["shared/", "db/", "coordinator/", "agent/", "scripts/", "bin/"],
 };
 
