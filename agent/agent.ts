@@ -17,6 +17,8 @@ import { findResources, type StatedResources } from "./run/resources.ts";
 import { Runs } from "./run/runs.ts";
 import { type Identity, loadOrEnrol, rootIdentity } from "./session/identity.ts";
 import { type Ownership, takeOwnership } from "./session/owner.ts";
+import type { TlsFiles } from "./session/proxy.ts";
+import { refuseUnverified, secureContext } from "./session/trust.ts";
 import { type Ending, Shell } from "./shell.ts";
 import { handOver, type KeeperNews } from "./update/keeper.ts";
 import type { OwnProgram } from "./update/updater.ts";
@@ -52,6 +54,8 @@ export interface AgentOptions {
   /** How long a new program may be silent while it is on trial. */
   updateTrialMs: number;
   env: Record<string, string | undefined>;
+  /** Whom it trusts and what it shows where the coordinator speaks TLS. */
+  tls?: TlsFiles;
   log: Logger;
   clock?: Clock;
 }
@@ -101,8 +105,11 @@ async function withRoom<T>(outputDir: string, work: Promise<T>): Promise<T> {
 }
 
 async function start(options: AgentOptions, stateDir: string, ownership: Ownership): Promise<RunningAgent> {
-  const { apiUrl, outputDir, name, enrolmentToken: token, env, log, clock = systemClock } = options;
-  const identity = await loadOrEnrol({ stateDir, apiUrl, name, token, env });
+  const { apiUrl, outputDir, name, enrolmentToken: token, env, tls, log, clock = systemClock } = options;
+  refuseUnverified(env);
+  // Files that cannot be used are told now, not again and again by a session that never comes.
+  if (apiUrl.startsWith("https:")) secureContext(tls ?? {});
+  const identity = await loadOrEnrol({ stateDir, apiUrl, name, token, env, tls });
   const [root, { capacity, gpuDevices }] = await Promise.all([
     rootIdentity(outputDir),
     findResources(outputDir, options.resources),
@@ -114,6 +121,7 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
     outputDir,
     apiUrl,
     env,
+    tls,
     metricsIntervalMs: options.metricsIntervalMs,
     update: { own: options.program, news: options.news, trialMs: options.updateTrialMs },
     identity,

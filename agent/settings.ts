@@ -26,6 +26,27 @@ export const AGENT_SETTINGS = {
     default: "http://127.0.0.1:8080",
     doc: "The coordinator that the agent dials",
   },
+  caFile: {
+    flag: "--ca-file",
+    variable: "AIRAVATA_CA_FILE",
+    type: "string",
+    default: undefined,
+    doc: "File with the authorities that the coordinator's certificate may be signed by, PEM; the system's when not set",
+  },
+  clientCert: {
+    flag: "--client-cert",
+    variable: "AIRAVATA_CLIENT_CERT",
+    type: "string",
+    default: undefined,
+    doc: "File with the certificate that is shown to a coordinator that asks agents for one, PEM",
+  },
+  clientKey: {
+    flag: "--client-key",
+    variable: "AIRAVATA_CLIENT_KEY",
+    type: "string",
+    default: undefined,
+    doc: "File with the private key of that certificate, PEM, without a passphrase",
+  },
   outputDir: {
     flag: "--output-dir",
     variable: "OUTPUT_DIR",

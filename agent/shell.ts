@@ -21,6 +21,7 @@ import type { RunPort, Runs } from "./run/runs.ts";
 import { FileServer } from "./session/files.ts";
 import { type Identity, saveIdentity } from "./session/identity.ts";
 import type { Ownership } from "./session/owner.ts";
+import type { TlsFiles } from "./session/proxy.ts";
 import { SessionSocket } from "./session/socket.ts";
 import { Updater, type UpdaterOptions } from "./update/updater.ts";
 
@@ -35,6 +36,7 @@ interface ShellOptions {
   outputDir: string;
   apiUrl: string;
   env: Record<string, string | undefined>;
+  tls?: TlsFiles | undefined;
   /** Period of the node's figures; 0: none are sampled. */
   metricsIntervalMs: number;
   update: Pick<UpdaterOptions, "own" | "news" | "trialMs">;
@@ -82,12 +84,13 @@ export class Shell {
   constructor(options: ShellOptions) {
     this.#options = options;
     this.over = this.#ended.promise;
-    const { stateDir, apiUrl, env, log, update } = options;
+    const { stateDir, apiUrl, env, tls, log, update } = options;
     this.#updater = new Updater({
       ...update,
       stateDir,
       apiUrl,
       env,
+      tls,
       log,
       send: (message) => {
         if (this.#state.version >= UPDATES_SINCE) this.#socket?.send(message);
@@ -268,10 +271,11 @@ export class Shell {
     clearTimeout(this.#connectTimer);
     this.#disconnect("a new connection is made");
     this.#connectTimer = setTimeout(() => {
-      const { apiUrl, env, update } = this.#options;
+      const { apiUrl, env, tls, update } = this.#options;
       const socket: SessionSocket = new SessionSocket({
         apiUrl,
         env,
+        tls,
         program: update.own.version,
         timeoutMs: HELLO_TIMEOUT_MS,
         opened: () => this.feed({ type: "connected", connection }),

@@ -4,9 +4,10 @@ import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { AiravataError } from "../shared/error/error.ts";
 
 /** Who listens everywhere is reached on loopback from here. */
-export function localUrl({ address, family, port }: AddressInfo): string {
-  if (isWildcard(address)) return `http://${address === "::" ? "[::1]" : "127.0.0.1"}:${port}`;
-  return `http://${bracketed(address, family)}:${port}`;
+export function localUrl({ address, family, port }: AddressInfo, isTls = false): string {
+  const scheme = isTls ? "https" : "http";
+  if (isWildcard(address)) return `${scheme}://${address === "::" ? "[::1]" : "127.0.0.1"}:${port}`;
+  return `${scheme}://${bracketed(address, family)}:${port}`;
 }
 
 /**

@@ -9,6 +9,9 @@ import type { Logger } from "../shared/log/log.ts";
 import { type ActorId, type AgentId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
+import { createEdge, type EdgeSettings } from "./api/edge/edge.ts";
+import type { Patience } from "./api/edge/slow.ts";
+import { TLS_PREFIX } from "./api/forward/dial.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
 import { createAbsenceReconciler } from "./background/absences.ts";
@@ -48,12 +51,15 @@ export interface CoordinatorOptions {
     | "agentReleases"
     | "updateSettleMs"
   > &
-    Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs">>;
+    Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs">> &
+    EdgeSettings;
   databaseUrl: string;
   /** The operator's; only its hash is kept. */
   token: string;
   version: string;
   log: Logger;
+  /** Shorter ones for tests. */
+  patience?: Patience;
   /** Gives up waiting for the database and for leadership. */
   signal?: AbortSignal;
 }
@@ -67,6 +73,8 @@ export interface Coordinator {
   /** Tasks that are not ended; undefined while this process does not lead. */
   unfinished(): number | undefined;
   activity(): { clients: number; lastMono: number };
+  /** Reads the files of the certificate again. Resolves with whether another one is shown from now on. */
+  reload(): Promise<boolean>;
   /** Hands leadership over, tells agents and watchers to come back, closes. */
   stop(): Promise<void>;
 }
@@ -80,6 +88,7 @@ const DATABASE_POLL_MS = 500;
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { settings, log } = options;
   const reachedAt = parseInternalAddress(settings.internalAddress);
+  const edge = await createEdge(settings, { log, patience: options.patience });
   await migrateWhenUp(options);
   const store = createStore(options.databaseUrl, { log });
   const stored = store.history(SHARD);
@@ -153,6 +162,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     recognize: async () => undefined,
     access: operatorsOnly(),
     bodyBytesMax: settings.bodyBytesMax,
+    edge,
     version: options.version,
     log,
   });
@@ -174,13 +184,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     hub.close();
     work.stop();
     await api.close();
+    edge.close();
     watch.close();
     await store.close();
   };
   try {
     const bound = await api.listen({ host: settings.bind, port: settings.port });
-    const url = localUrl(bound);
-    const internal = internalAddress(reachedAt, bound);
+    const url = localUrl(bound, edge.isTls);
+    const internal = (edge.isTls ? TLS_PREFIX : "") + internalAddress(reachedAt, bound);
     listening.resolve(internal);
     log.info("listening", { url, internal_address: internal });
     return {
@@ -196,6 +207,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         return tasks_queued + tasks_waiting + tasks_leased;
       },
       activity: api.activity,
+      reload: edge.reload,
       stop,
     };
   } catch (error) {

@@ -58,6 +58,7 @@ async function start(
   }
   const dataDirectory = await openDataDirectory(settings.dataDir ?? defaultDataDirectory(process.env));
   if (command === "up") {
+    refuseTls(settings);
     const onIdle = (): void => leave("nothing to do and nobody asking");
     const up = await startUp({ settings, dataDirectory, version, environment: process.env, log, signal, onIdle });
     process.stdout.write(`${up.url}\n`);
@@ -68,7 +69,18 @@ async function start(
   const databaseUrl = settings.databaseUrl as string;
   const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log, signal });
   process.stdout.write(`${coordinator.url}\n`);
+  // Without a certificate a terminal that is closed ends the coordinator, as always.
+  if (settings.tlsCert !== undefined) process.on("SIGHUP", () => void coordinator.reload());
   return coordinator;
+}
+
+/** Its own agents and the clients of this machine dial it on loopback, by plain HTTP. */
+function refuseTls({ tlsCert, tlsKey, agentCaFile, requireHttps }: CoordinatorSettings): void {
+  if (!requireHttps && [tlsCert, tlsKey, agentCaFile].every((file) => file === undefined)) return;
+  throw new AiravataError(
+    "setting_unsupported",
+    "up speaks plain HTTP on this machine: unset AIRAVATA_TLS_CERT, AIRAVATA_TLS_KEY, AIRAVATA_AGENT_CA_FILE and REQUIRE_HTTPS, or use server",
+  );
 }
 
 /** Runs until SIGTERM, SIGINT or `leave`, then stops in order; what is still starting gives up. */

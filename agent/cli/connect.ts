@@ -9,6 +9,7 @@ import { AiravataError } from "../../shared/error/error.ts";
 import type { Connection } from "./invocation.ts";
 import { type ClientSettings, configuredToken } from "./settings.ts";
 import { findStack } from "./stack.ts";
+import { trustFor } from "./trust.ts";
 
 /** Throws `server_not_configured` when nothing is configured and no stack lives in the data directory. */
 export async function connect(settings: ClientSettings): Promise<Connection> {
@@ -30,6 +31,7 @@ export async function connectConfigured(settings: ClientSettings): Promise<Conne
       `The server is "${server}" but must be a URL like https://host:8080 (it comes from ${serverOrigin(settings)}).`,
     );
   }
+  trustFor(server, settings.values.caFile, settings.environment);
   let token = configuredToken(settings);
   if (token === undefined) {
     // The URL of the stack of this very data directory: its token is at hand.

@@ -18,6 +18,13 @@ export const CLIENT_SETTINGS = {
     default: undefined,
     doc: "URL of the coordinator; without one the embedded stack of the data directory is used",
   },
+  caFile: {
+    type: "string",
+    flag: "--ca-file",
+    variable: "AIRAVATA_CA_FILE",
+    default: undefined,
+    doc: "file with the authorities that the server's certificate may be signed by; the system's when not set",
+  },
   token: {
     type: "string",
     flag: "--token-file",
@@ -48,6 +55,7 @@ export interface ClientSettings {
   /** Where the configuration file is or would be. */
   configPath: string;
   dataDir: string;
+  environment: NodeJS.ProcessEnv;
 }
 
 /**
@@ -66,7 +74,7 @@ export async function readClientSettings(
     file: { path: configPath, content },
     readFile: (path) => readFileSync(path, "utf8"),
   });
-  return { values, origin, configPath, dataDir: resolve(values.dataDir ?? defaultDataDir(environment)) };
+  return { values, origin, configPath, dataDir: resolve(values.dataDir ?? defaultDataDir(environment)), environment };
 }
 
 /** `$XDG_DATA_HOME/airavata`; as root `/var/lib/airavata`, where PostgreSQL's own user can reach it. */

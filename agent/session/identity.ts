@@ -5,10 +5,11 @@
 import { type KeyObject, randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CATALOGUE, type ErrorCode } from "../../shared/error/catalogue.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import { generateIdentityKey, publicKeyText, readIdentityKey } from "../../shared/identity/identity.ts";
 import type { AgentId } from "../../shared/model/ids.ts";
+import type { TlsFiles, Way } from "./proxy.ts";
+import { postJson } from "./request.ts";
 
 const KEY_FILE = "agent.key";
 const IDENTITY_FILE = "agent.json";
@@ -31,6 +32,7 @@ export interface EnrolOptions {
   /** One-time token; needed only while there is no identity. */
   token: string | undefined;
   env: Record<string, string | undefined>;
+  tls?: TlsFiles | undefined;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface EnrolOptions {
  * `server_unreachable`, or what the coordinator answered.
  */
 export async function loadOrEnrol(options: EnrolOptions): Promise<Identity> {
-  const { stateDir, apiUrl, name, token, env } = options;
+  const { stateDir, apiUrl, name, token } = options;
   const saved = await loadIdentity(stateDir);
   if (saved !== undefined) {
     if (sameServer(saved.server, apiUrl)) return saved;
@@ -56,7 +58,7 @@ export async function loadOrEnrol(options: EnrolOptions): Promise<Identity> {
     );
   }
   const key = await ownKey(stateDir);
-  const enrolled = await enrol(apiUrl, { token, name, public_key: publicKeyText(key) }, env);
+  const enrolled = await enrol(apiUrl, { token, name, public_key: publicKeyText(key) }, options);
   const identity = {
     agent: enrolled.agent as AgentId,
     name: enrolled.name,
@@ -118,20 +120,10 @@ async function ownKey(stateDir: string): Promise<KeyObject> {
 async function enrol(
   apiUrl: string,
   body: { token: string; name: string; public_key: string },
-  env: Record<string, string | undefined>,
+  way: Way,
 ): Promise<{ agent: number; name: string; timeline: number }> {
-  // Once in an agent's life: the client and the schemas behind it take more memory than all the rest of an agent.
-  const { ApiError, createClient } = await import("../../shared/api/client.ts");
-  const { setGlobalProxyFromEnv } = await import("node:http");
-  const restore = setGlobalProxyFromEnv(env as NodeJS.ProcessEnv);
-  try {
-    return await createClient({ server: apiUrl }).call("enrolAgent", { body });
-  } catch (error) {
-    if (!(error instanceof ApiError) || !Object.hasOwn(CATALOGUE, error.code)) throw error;
-    throw new AiravataError(error.code as ErrorCode, `${apiUrl} does not enrol this agent: ${error.message}`);
-  } finally {
-    restore();
-  }
+  const answer = await postJson(apiUrl, "/api/v1/agent/enrol", body, "does not enrol this agent", way);
+  return answer as { agent: number; name: string; timeline: number };
 }
 
 function sameServer(a: string, b: string): boolean {

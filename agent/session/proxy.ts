@@ -5,8 +5,17 @@
 import { connect as connectNet, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AiravataError } from "../../shared/error/error.ts";
+import { secureContext, type TlsFiles } from "./trust.ts";
+
+export type { TlsFiles } from "./trust.ts";
 
 type Environment = Record<string, string | undefined>;
+
+/** How this agent gets out. */
+export interface Way {
+  env: Environment;
+  tls?: TlsFiles | undefined;
+}
 
 /** The proxy that a URL (`http`, `https`, `ws` or `wss`) is reached by; undefined: directly. Throws `setting_invalid`. Exported for tests. */
 export function proxyFor(url: URL, env: Environment): URL | undefined {
@@ -22,8 +31,8 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
   throw new AiravataError("setting_invalid", sentence);
 }
 
-/** A socket to the URL's host, through the proxy if there is one, with TLS if the URL says so. Rejects with `server_unreachable`. */
-export async function dial(url: URL, env: Environment, timeoutMs: number): Promise<Socket> {
+/** A socket to the URL's host, through the proxy if there is one, with TLS if the URL says so. Rejects with `server_unreachable`, `setting_invalid`. */
+export async function dial(url: URL, { env, tls = {} }: Way, timeoutMs: number): Promise<Socket> {
   const proxy = proxyFor(url, env);
   const secure = url.protocol === "wss:" || url.protocol === "https:";
   const host = url.hostname.replace(/^\[|\]$/g, "");
@@ -35,6 +44,9 @@ export async function dial(url: URL, env: Environment, timeoutMs: number): Promi
     ? connectTls({
         ...(tunnel === undefined ? { host, port } : { socket: tunnel }),
         servername,
+        secureContext: secureContext(tls),
+        // Said here it holds whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+        rejectUnauthorized: true,
         ALPNProtocols: ["http/1.1"],
       })
     : (tunnel ?? connectNet({ host, port }));

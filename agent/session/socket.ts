@@ -5,11 +5,12 @@
 import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
 import { causeChain, errorLine } from "../../shared/error/error.ts";
+import { tlsSentence } from "../../shared/error/tls.ts";
 import { FRAME_BYTES_MAX } from "../../shared/model/constants.ts";
 import { decodeToAgent, encodeFrames, type UnknownMessage } from "../../shared/protocol/codec.ts";
 import { FrameError } from "../../shared/protocol/frame-error.ts";
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
-import { dial } from "./proxy.ts";
+import { dial, type TlsFiles } from "./proxy.ts";
 
 /** Beyond it reports wait: two frames, more than a round trip carries on any line that is not broken. */
 const QUEUE_FULL_BYTES = 2 * FRAME_BYTES_MAX;
@@ -19,6 +20,7 @@ export interface SocketOptions {
   /** `http(s)://host:port` of the coordinator. */
   apiUrl: string;
   env: Record<string, string | undefined>;
+  tls?: TlsFiles | undefined;
   /** Version of the program, for the server's log. */
   program: string;
   /** For opening, all in all. */
@@ -90,10 +92,10 @@ export class SessionSocket {
   }
 
   async #open(): Promise<void> {
-    const { apiUrl, env, program, timeoutMs } = this.#options;
+    const { apiUrl, env, tls, program, timeoutMs } = this.#options;
     try {
       const url = sessionUrl(apiUrl);
-      const way = await dial(url, env, timeoutMs);
+      const way = await dial(url, { env, tls }, timeoutMs);
       if (this.#over) {
         way.destroy();
         return;
@@ -192,5 +194,5 @@ function connectSentence(error: Error, apiUrl: string): string {
   const codes = causeChain(error).map((link) => link.code);
   if (codes.includes("ENOTFOUND") || codes.includes("EAI_AGAIN")) return `the name in ${apiUrl} cannot be resolved`;
   if (codes.includes("ECONNREFUSED")) return `nothing listens at ${apiUrl}`;
-  return `${apiUrl} cannot be reached: ${errorLine(error)}`;
+  return `${apiUrl} cannot be reached: ${tlsSentence(error) ?? errorLine(error)}`;
 }

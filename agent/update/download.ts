@@ -11,7 +11,7 @@ import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { AiravataError, errorLine } from "../../shared/error/error.ts";
-import { dial } from "../session/proxy.ts";
+import { dial, type TlsFiles } from "../session/proxy.ts";
 
 export interface DownloadOptions {
   /** `http(s)://host:port` of the coordinator. */
@@ -19,6 +19,7 @@ export interface DownloadOptions {
   /** Of the URL, beginning with a slash. */
   path: string;
   env: Record<string, string | undefined>;
+  tls?: TlsFiles | undefined;
   target: string;
   version: string;
   sizeBytes: number;
@@ -95,7 +96,7 @@ async function fetchRest(partial: string, options: DownloadOptions): Promise<voi
 
 async function ask(options: DownloadOptions, from: number): Promise<IncomingMessage> {
   const url = new URL(`${options.apiUrl.replace(/\/+$/, "")}${options.path}`);
-  const socket = await dial(url, options.env, SILENCE_MS);
+  const socket = await dial(url, options, SILENCE_MS);
   return new Promise((resolve, reject) => {
     const asked = request({
       createConnection: () => socket,

@@ -7,6 +7,7 @@ import { AiravataError, errorLine } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 import type { UpdatePhase } from "../../shared/model/update.ts";
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
+import type { TlsFiles } from "../session/proxy.ts";
 import { type KeeperNews, writePlan } from "./keeper.ts";
 import { isSameFile, type LastUpdate, type ProgramFile, programFile, Releases } from "./releases.ts";
 
@@ -26,6 +27,7 @@ export interface UpdaterOptions {
   stateDir: string;
   apiUrl: string;
   env: Record<string, string | undefined>;
+  tls?: TlsFiles | undefined;
   own: OwnProgram;
   news: KeeperNews;
   /** A program on trial may be silent for so long. */
@@ -124,7 +126,7 @@ export class Updater {
 
   async #update(message: Asked, self: ProgramFile): Promise<void> {
     const { version, path, sha256, sizeBytes } = message;
-    const { apiUrl, env, own, log } = this.#options;
+    const { apiUrl, env, tls, own, log } = this.#options;
     const stop = new AbortController();
     this.#fetching = { message, stop };
     const target = this.releases.programPath(sha256);
@@ -139,7 +141,7 @@ export class Updater {
       const { signal } = stop;
       // With HTTP it brings several MB that no agent needs otherwise.
       const { fetchProgram } = await import("./download.ts");
-      await fetchProgram({ apiUrl, path, env, target, version, sizeBytes, sha256, signal, progress });
+      await fetchProgram({ apiUrl, path, env, tls, target, version, sizeBytes, sha256, signal, progress });
       if (signal.aborted) return;
       this.#handOver(message, target, self);
     } catch (error) {

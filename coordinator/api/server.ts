@@ -24,6 +24,7 @@ import type { ProjectSources } from "../domain/project/projects.ts";
 import type { AgentPrograms } from "../domain/release/programs.ts";
 import { type RolloutSources, reportUpdate } from "../domain/release/rollouts.ts";
 import type { Archive } from "../domain/retention/archive.ts";
+import type { Edge } from "./edge/edge.ts";
 import { Forwarder } from "./forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "./forward/headers.ts";
 import { SERVED } from "./forward/served.ts";
@@ -60,6 +61,7 @@ export interface ApiOptions {
   recognize: Recognize;
   access: AccessControl;
   bodyBytesMax: number;
+  edge: Edge;
   version: string;
   log: Logger;
 }
@@ -76,8 +78,6 @@ export interface ApiServer {
 
 /** A path that is none: nobody unknown is told which there are. */
 const UNKNOWN = { kind: "known" } as const;
-/** From the first byte of a request to its last: a body of 8 MiB at 2 Mbit/s. */
-const REQUEST_TIMEOUT_MS = 35_000;
 /** Longer than the usual minute of a proxy, so that it is never we who close first under a request. */
 const KEEP_ALIVE_MS = 72_000;
 /** An output's path is the longest parameter. */
@@ -87,12 +87,14 @@ const HEADERS = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
   "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
   "cache-control": "no-store",
 };
 
 export function createApiServer(options: ApiOptions): ApiServer {
-  const { sources, log, version } = options;
+  const { sources, log, version, edge } = options;
   const { rolloutChanged } = options;
   const agents = createAgentSockets({
     sessions: options.sessions,
@@ -113,15 +115,17 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...sources.figures.counts(),
       watchers: options.hub.watchers(),
       ...forwarder.figures(),
+      ...edge.figures(),
     }),
   });
-  const forwarder = new Forwarder({ ...options.forward, log, bodyBytesMax: options.bodyBytesMax });
+  const forwarder = new Forwarder({ ...options.forward, edge, log, bodyBytesMax: options.bodyBytesMax });
   const activity = { clients: 0, lastMono: performance.now() };
 
   const server = fastify({
     logger: false,
     bodyLimit: options.bodyBytesMax,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    ...edge.listener,
+    requestTimeout: edge.patience.requestMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: true,
     genReqId: () => randomUUID(),
@@ -140,8 +144,11 @@ export function createApiServer(options: ApiOptions): ApiServer {
       request.id = stated.request;
       reply.header("x-request-id", request.id);
     }
+    reply.headers(edge.headers(request.raw));
+    if (edge.arrived(request.raw, reply.raw, stated)) return reply.hijack();
     const { routeId } = request.routeOptions.config;
     request.caller = await gate.admit(routeId ? ACCESS[routeId] : UNKNOWN, request.raw, request.id, stated);
+    edge.admitted(request.raw, request.caller.actor, stated);
   });
   countRequests(server, activity, metrics.countRequest);
   // Before the body is touched, so that it can be streamed.
@@ -183,7 +190,8 @@ export function createApiServer(options: ApiOptions): ApiServer {
     },
   );
   server.server.maxConnections = CONNECTIONS_MAX;
-  acceptUpgrades(server.server, { gate, forwarder, agents, watchers });
+  edge.guard(server.server);
+  acceptUpgrades(server.server, { gate, forwarder, edge, agents, watchers });
 
   return {
     programs: agents.programs,

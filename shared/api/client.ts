@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import { AiravataError } from "../error/error.ts";
+import { tlsSentence } from "../error/tls.ts";
 import { PROBLEM_CONTENT_TYPE, Problem } from "./problem.ts";
 import { type Route, type RouteId, routes } from "./routes.ts";
 
@@ -63,11 +64,32 @@ export class ApiError extends Error {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** Who asks more often than the server takes is told to wait a second or two; it is waited for up to a minute in all. */
+const RATE_WAIT_MS = 5_000;
+const RATE_WAITS_MS = 60_000;
 
 /** A client of one server. It keeps no state but its options. */
 export function createClient(options: ClientOptions): Client {
   const server = options.server.replace(/\/+$/, "");
   const send = options.fetch ?? fetch;
+
+  const ask = async (url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> => {
+    const timeout = new AbortController();
+    const timer = setTimeout(
+      () => timeout.abort(new Error("no answer in time")),
+      options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    );
+    try {
+      return await send(url, { ...init, signal: signal ? AbortSignal.any([timeout.signal, signal]) : timeout.signal });
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      const why = tlsSentence(cause);
+      if (why !== undefined) throw new AiravataError("certificate_not_trusted", `${server}: ${why}`, { cause });
+      throw new AiravataError("server_unreachable", `the server at ${server} does not answer`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  };
 
   const open: Client["open"] = async (id, request) => {
     const route: Route = routes[id];
@@ -77,25 +99,18 @@ export function createClient(options: ClientOptions): Client {
     if (given.body !== undefined) headers["content-type"] = "application/json";
     if (given.idempotencyKey !== undefined) headers["idempotency-key"] = given.idempotencyKey;
     if (given.range !== undefined) headers.range = given.range;
-    const timeout = new AbortController();
-    const timer = setTimeout(
-      () => timeout.abort(new Error("no answer in time")),
-      options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-    );
-    let response: Response;
-    try {
-      response = await send(server + urlOf(route, given), {
-        method: route.method,
-        headers,
-        body: given.body === undefined ? undefined : JSON.stringify(given.body),
-        redirect: "error",
-        signal: given.signal ? AbortSignal.any([timeout.signal, given.signal]) : timeout.signal,
-      });
-    } catch (cause) {
-      if (given.signal?.aborted) throw given.signal.reason;
-      throw new AiravataError("server_unreachable", `the server at ${server} does not answer`, { cause });
-    } finally {
-      clearTimeout(timer);
+    const url = server + urlOf(route, given);
+    const body = given.body === undefined ? undefined : JSON.stringify(given.body);
+    const init = { method: route.method, headers, body, redirect: "error" } as const;
+    let response = await ask(url, init, given.signal);
+    for (let waitedMs = 0; response.status === 429; ) {
+      const waitMs = Number(response.headers.get("retry-after") ?? Number.NaN) * 1_000;
+      // A turned-away request did nothing. Longer waits are somebody's decision, not ours.
+      if (!(waitMs <= RATE_WAIT_MS) || waitedMs + waitMs > RATE_WAITS_MS) break;
+      await response.body?.cancel();
+      await sleep(waitMs * (1 + Math.random()), given.signal);
+      waitedMs += waitMs;
+      response = await ask(url, init, given.signal);
     }
     if (!response.ok) throw await refusal(response, server);
     return response;
@@ -150,6 +165,21 @@ async function refusal(response: Response, server: string): Promise<Error> {
     `${server} answered ${response.status} but not as the coordinator does; is the address right, or a proxy in between?`,
     { data: { status: response.status } },
   );
+}
+
+function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
 }
 
 function parseJson(text: string): unknown {

@@ -2,6 +2,8 @@
  * A real coordinator in this process, on a database of its own, listening on a free port of loopback. Ends with the test.
  */
 import type { TestContext } from "node:test";
+import type { EdgeSettings } from "../../coordinator/api/edge/edge.ts";
+import type { Patience } from "../../coordinator/api/edge/slow.ts";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
 import { type Client, createClient } from "../../shared/api/client.ts";
 import { type Logger, silentLogger } from "../../shared/log/log.ts";
@@ -30,6 +32,9 @@ export interface TestCoordinatorOptions {
   agentReleases?: string;
   updateSettleMs?: number;
   internalAddress?: string;
+  /** Plain HTTP without limits when silent. */
+  edge?: EdgeSettings;
+  patience?: Patience;
   token?: string;
   log?: Logger;
   /** On the same database, so it waits for leadership. */
@@ -72,7 +77,9 @@ export async function startTestCoordinator(
         archiveDir: options.archiveDir,
         agentReleases: options.agentReleases,
         updateSettleMs: options.updateSettleMs ?? 30_000,
+        ...options.edge,
       },
+      patience: options.patience,
       databaseUrl,
       token,
       version: "0.0.0-test",

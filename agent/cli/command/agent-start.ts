@@ -13,6 +13,7 @@ import type { Setting } from "../../../shared/settings/setting.ts";
 import { createAgent, type RunningAgent } from "../../agent.ts";
 import { loadOrEnrol } from "../../session/identity.ts";
 import { takeOwnership } from "../../session/owner.ts";
+import { refuseUnverified } from "../../session/trust.ts";
 import { AGENT_SETTINGS, type AgentSettings, readAgentSettings } from "../../settings.ts";
 import { chosenProgram } from "../../update/chosen.ts";
 import { become, takeKeeperNews } from "../../update/keeper.ts";
@@ -68,6 +69,7 @@ export async function startAgent(invocation: Invocation): Promise<number> {
     news,
     updateTrialMs: settings.updateTrialMs,
     env: invocation.environment,
+    tls: settings,
     log,
   }).catch((error: unknown) => {
     // On trial: the former program is started again at once, and tells why.
@@ -98,12 +100,14 @@ export async function enrolAgent(invocation: Invocation): Promise<undefined> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const ownership = await takeOwnership(stateDir);
   try {
+    refuseUnverified(invocation.environment);
     const identity = await loadOrEnrol({
       stateDir,
       apiUrl: settings.apiUrl,
       name: settings.name ?? hostname(),
       token: (token as string | undefined) ?? settings.enrolmentToken,
       env: invocation.environment,
+      tls: settings,
     });
     const { agent, name, server } = identity;
     if (invocation.json) return printJson(invocation, { agent, name, server, output_dir: outputDir }) as undefined;

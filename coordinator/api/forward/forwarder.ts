@@ -5,6 +5,7 @@
  */
 import type { EventEmitter } from "node:events";
 import { type ClientRequest, Agent as ConnectionPool, type IncomingMessage, request as openRequest } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -13,8 +14,9 @@ import type { Logger } from "../../../shared/log/log.ts";
 import { FORWARDED_REQUESTS_MAX } from "../../../shared/model/constants.ts";
 import type { KnownLeader, LeaderWatch } from "../../domain/forward/leader.ts";
 import type { Statement, StatementReader, StatementWriter } from "../../domain/forward/statement.ts";
+import type { Edge } from "../edge/edge.ts";
 import type { Caller } from "../http/access.ts";
-import { dial, hostAndPort } from "./dial.ts";
+import { createDial, hostAndPort, whenConnected } from "./dial.ts";
 import {
   answerHeaders,
   FORWARDED_HEADER,
@@ -29,6 +31,7 @@ export interface ForwarderOptions {
   watch: LeaderWatch;
   reader: StatementReader;
   writer: StatementWriter;
+  edge: Pick<Edge, "headers" | "peer">;
   log: Logger;
   bodyBytesMax: number;
 }
@@ -65,12 +68,14 @@ export class Forwarder {
   /** What ends when a term is over, by term. */
   readonly #underWay = new Map<number, Set<() => void>>();
   readonly #unlisten: () => void;
+  readonly #dial: (options: object) => Socket;
   #requests = 0;
   #sockets = 0;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#pool.createConnection = dial;
+    this.#dial = createDial(options.edge.peer);
+    this.#pool.createConnection = this.#dial;
     this.#unlisten = options.watch.onOver((term) => {
       for (const end of this.#underWay.get(term) ?? []) end();
     });
@@ -127,6 +132,10 @@ export class Forwarder {
     }
     const { response } = opened;
     const headers = answerHeaders(response);
+    // Of how the client came the dispatcher knows nothing.
+    for (const [name, value] of Object.entries(this.#options.edge.headers(raw))) {
+      if (response.headers[name] === undefined) headers.push(name, value);
+    }
     // What is left of the request's body nobody reads.
     if (!raw.complete) headers.push("Connection", "close");
     reply.hijack();
@@ -154,7 +163,7 @@ export class Forwarder {
     const opened = await this.#open(own, request, (leader) => {
       term = leader.term;
       const headers = upgradeHeaders(request, writer.write(leader, statement, sealedBy(request)));
-      return openRequest({ ...targetOf(leader, request), createConnection: dial, headers });
+      return openRequest({ ...targetOf(leader, request), createConnection: this.#dial, headers });
     });
     if (opened === undefined) return false;
     if (client.socket.destroyed) {
@@ -234,10 +243,7 @@ export class Forwarder {
         client.emitter.off("close", clientGone);
         forget();
       });
-      upstream.once("socket", (socket) => {
-        if (socket.connecting) socket.once("connect", send);
-        else send();
-      });
+      upstream.once("socket", (socket) => whenConnected(socket, send));
       upstream.once("finish", () => {
         timer = setTimeout(() => upstream.destroy(new Error(`no answer within ${HEAD_MS / 1000} s`)), HEAD_MS);
       });

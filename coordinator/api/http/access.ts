@@ -11,6 +11,7 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 import type { By } from "../../domain/access/by.ts";
 import { OPERATOR_VIA, type Statement } from "../../domain/forward/statement.ts";
+import { clientAddress } from "../edge/client.ts";
 
 export interface Caller {
   /** A person, or the holder of the operator's token; the system's own number for a caller of an open route. */
@@ -62,7 +63,7 @@ export function createGate(operatorTokenHash: Buffer, recognize: Recognize): Gat
         if (need.kind === "open" || actor !== SYSTEM_ACTOR) return { actor, via, scopes, address, request: id, stated };
         throw new AiravataError("unauthorized", "the coordinator that forwarded this admitted nobody who may ask it");
       }
-      const client = { address: request.socket.remoteAddress?.replace(/^::ffff:/, "") ?? null, request: id };
+      const client = { address: clientAddress(request), request: id };
       if (need.kind === "open") return { ...nobody, ...client };
       const token = bearerOf(request);
       if (token !== undefined) {
@@ -77,21 +78,6 @@ export function createGate(operatorTokenHash: Buffer, recognize: Recognize): Gat
       throw new AiravataError("unauthorized", "this needs a token: send `Authorization: Bearer …`");
     },
   };
-}
-
-/**
- * Refuses a WebSocket that a web page of another origin opens: browsers send Origin and let no page forge it, programs
- * send none. Throws `origin_refused`.
- */
-export function checkOrigin(request: IncomingMessage): void {
-  const origin = request.headers.origin;
-  if (origin === undefined) return;
-  const host = request.headers.host;
-  if (host !== undefined && URL.parse(origin)?.host === URL.parse(`http://${host}`)?.host) return;
-  throw new AiravataError(
-    "origin_refused",
-    `a page of ${origin.slice(0, 200)} may not open a socket to this coordinator`,
-  );
 }
 
 function refuseTokenInQuery(url: string): void {

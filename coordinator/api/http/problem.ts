@@ -9,6 +9,7 @@ import type { ErrorCode } from "../../../shared/error/catalogue.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type Logger, visible } from "../../../shared/log/log.ts";
 import { SpecError } from "../../../shared/spec/problem.ts";
+import { clientAddress } from "../edge/client.ts";
 
 /** A program that is told to wait tries again after this; leadership usually changes hands in less. */
 const RETRY_AFTER_SECONDS = 1;
@@ -30,20 +31,23 @@ export function sendProblem(reply: FastifyReply, error: unknown, log: Logger): F
   if (refusal.code === "internal" && !hasGone) {
     log.error("a request failed", {
       request_id: reply.request.id,
-      client: reply.request.caller?.stated?.client ?? reply.request.ip,
+      client: clientAddress(reply.request.raw),
       url: reply.request.url.slice(0, 200),
       error,
     });
   }
-  const { problem, retryable } = problemOf(refusal, reply.request.id);
-  if (retryable && problem.status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
+  const { problem, retryAfter } = problemOf(refusal, reply.request.id);
+  if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
   if (problem.status === 401) reply.header("www-authenticate", "Bearer");
   return reply.code(problem.status).header("content-type", PROBLEM_CONTENT_TYPE).send(JSON.stringify(problem));
 }
 
-/** The problem document of a refusal. */
-export function problemOf(refusal: AiravataError, requestId: string): { problem: Problem; retryable: boolean } {
-  const { errors, problems: _problems, ...data } = refusal.data;
+/** The problem document of a refusal, and the seconds after which another try may succeed. */
+export function problemOf(
+  refusal: AiravataError,
+  requestId: string,
+): { problem: Problem; retryAfter: number | undefined } {
+  const { errors, problems: _problems, retry_after_seconds: seconds, ...data } = refusal.data;
   const fields =
     refusal instanceof SpecError ? refusal.problems.map(specField) : (errors as FieldProblem[] | undefined);
   const problem: Problem = {
@@ -56,7 +60,9 @@ export function problemOf(refusal: AiravataError, requestId: string): { problem:
     ...(fields && fields.length > 0 ? { errors: fields } : {}),
     ...(Object.keys(data).length > 0 ? { data } : {}),
   };
-  return { problem, retryable: refusal.retryable };
+  const mayRetry = refusal.retryable && (problem.status === 503 || problem.status === 429);
+  const stated = typeof seconds === "number" ? seconds : RETRY_AFTER_SECONDS;
+  return { problem, retryAfter: mayRetry ? stated : undefined };
 }
 
 function specField(problem: SpecError["problems"][number]): FieldProblem {

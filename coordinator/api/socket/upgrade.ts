@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { ACCESS } from "../../../shared/api/access.ts";
@@ -12,9 +13,10 @@ import { PROBLEM_CONTENT_TYPE } from "../../../shared/api/problem.ts";
 import { routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { FRAME_BYTES_MAX, SMALL_BODY_BYTES_MAX } from "../../../shared/model/constants.ts";
+import type { Edge } from "../edge/edge.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "../forward/headers.ts";
-import { checkOrigin, type Gate } from "../http/access.ts";
+import type { Gate } from "../http/access.ts";
 import { problemOf, refusalOf } from "../http/problem.ts";
 import type { AgentSockets } from "./agents.ts";
 import type { WatcherSockets } from "./watchers.ts";
@@ -22,11 +24,12 @@ import type { WatcherSockets } from "./watchers.ts";
 interface UpgradeRooms {
   gate: Gate;
   forwarder: Forwarder;
+  edge: Edge;
   agents: AgentSockets;
   watchers: WatcherSockets;
 }
 
-export function acceptUpgrades(server: Server, { gate, forwarder, agents, watchers }: UpgradeRooms): void {
+export function acceptUpgrades(server: Server, { gate, forwarder, edge, agents, watchers }: UpgradeRooms): void {
   const base = { noServer: true, perMessageDeflate: false, clientTracking: false } as const;
   const agentServer = new WebSocketServer({ ...base, maxPayload: FRAME_BYTES_MAX, handleProtocols: () => false });
   const watcherServer = new WebSocketServer({
@@ -39,8 +42,10 @@ export function acceptUpgrades(server: Server, { gate, forwarder, agents, watche
     const path = (request.url ?? "").split("?", 1)[0];
     const isAgent = path === routes.agentSession.path;
     const stated = await forwarder.stated(request);
+    edge.arrived(request, undefined, stated);
     const caller = await gate.admit(isAgent ? ACCESS.agentSession : ACCESS.events, request, id, stated);
-    checkOrigin(request);
+    edge.admitted(request, caller.actor, stated);
+    edge.checkSocket(request, isAgent, stated);
     if (!isAgent && path !== routes.events.path) {
       throw new AiravataError("route_not_found", "there is no WebSocket here");
     }
@@ -55,6 +60,8 @@ export function acceptUpgrades(server: Server, { gate, forwarder, agents, watche
     }
   };
   server.on("upgrade", (request, socket, head) => {
+    // The time-out is that of answers; sockets have rules of their own.
+    (socket as Socket).setTimeout(0);
     // Until it is upgraded nobody else listens.
     const ignore = (): void => void socket.destroy();
     socket.on("error", ignore);
@@ -67,7 +74,7 @@ export function acceptUpgrades(server: Server, { gate, forwarder, agents, watche
 }
 
 function refuse(socket: Duplex, error: unknown, id: string): void {
-  const { problem, retryable } = problemOf(refusalOf(error), id);
+  const { problem, retryAfter } = problemOf(refusalOf(error), id);
   const body = JSON.stringify(problem);
   const head = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,
@@ -75,7 +82,7 @@ function refuse(socket: Duplex, error: unknown, id: string): void {
     `content-length: ${Buffer.byteLength(body)}`,
     "connection: close",
     ...(problem.status === 401 ? ["www-authenticate: Bearer"] : []),
-    ...(retryable ? ["retry-after: 1"] : []),
+    ...(retryAfter === undefined ? [] : [`retry-after: ${retryAfter}`]),
     // Nothing of an upgrade is done before it is answered.
     ...(problem.code === "not_leading" ? [`${NOT_LEADING_HEADER}: true`] : []),
   ];

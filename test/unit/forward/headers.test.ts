@@ -76,6 +76,7 @@ test("where a coordinator is reached", () => {
   for (const wrong of ["", "http://x", "a/b", "x:0", "x:65536", "user@x", "fd00::1", "x:", "a b"]) {
     assert.throws(() => parseInternalAddress(wrong), { code: "setting_invalid" }, wrong);
   }
-  assert.deepEqual(hostAndPort("[fd00::2]:80"), { host: "fd00::2", port: 80 });
-  assert.deepEqual(hostAndPort("node-1:9000"), { host: "node-1", port: 9000 });
+  assert.deepEqual(hostAndPort("[fd00::2]:80"), { host: "fd00::2", port: 80, isTls: false });
+  assert.deepEqual(hostAndPort("node-1:9000"), { host: "node-1", port: 9000, isTls: false });
+  assert.deepEqual(hostAndPort("tls://[fd00::2]:80"), { host: "fd00::2", port: 80, isTls: true });
 });

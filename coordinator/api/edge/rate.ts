@@ -1,0 +1,79 @@
+/**
+ * How often somebody may ask: per user, per address before anybody is known, and the agents' own doors apart, so that a
+ * fleet that comes back and a person who types are not in each other's way. Kept in memory, per coordinator.
+ */
+import type { IncomingMessage } from "node:http";
+import { isIPv6 } from "node:net";
+import { API_PREFIX } from "../../../shared/api/routes.ts";
+import { AiravataError } from "../../../shared/error/error.ts";
+import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
+import { TokenBuckets } from "./buckets.ts";
+import type { ClientOrigin } from "./client.ts";
+
+export interface RateLimits {
+  /** A request came in from there; nobody is known yet. Throws `too_many_requests`. */
+  arrived(request: IncomingMessage, origin: ClientOrigin): void;
+  /** It was admitted as this actor's. Throws `too_many_requests`. */
+  admitted(request: IncomingMessage, origin: ClientOrigin, actor: ActorId): void;
+}
+
+/** People behind one address (an institute's NAT) who may all do as much as one alone. */
+const USERS_PER_ADDRESS = 5;
+/** Ten thousand agents behind one address that come back twice within a minute, which their back-off does not exceed. */
+const AGENT_REQUESTS_PER_MINUTE = 20_000;
+/** Session, enrolment, download. */
+const AGENT_PREFIX = `${API_PREFIX}/agent/`;
+
+const NO_LIMITS: RateLimits = { arrived() {}, admitted() {} };
+
+export function createRateLimits(options: { enabled: boolean; perMinute: number; mono?: () => number }): RateLimits {
+  if (!options.enabled) return NO_LIMITS;
+  const { perMinute, mono } = options;
+  const users = new TokenBuckets(perMinute, mono);
+  const addresses = new TokenBuckets(perMinute * USERS_PER_ADDRESS, mono);
+  const agents = new TokenBuckets(AGENT_REQUESTS_PER_MINUTE, mono);
+  const take = (buckets: TokenBuckets, key: string, whose: string, bound: number): void => {
+    const seconds = buckets.take(key);
+    if (seconds === 0) return;
+    throw new AiravataError(
+      "too_many_requests",
+      `${whose} sent more than ${bound} requests a minute, which is the bound here: wait ${seconds} s`,
+      { data: { retry_after_seconds: seconds } },
+    );
+  };
+  const takeAddress = (origin: ClientOrigin): void => {
+    const network = networkOf(origin.address);
+    take(addresses, network, `the address ${network}`, perMinute * USERS_PER_ADDRESS);
+  };
+  return {
+    arrived(request, origin) {
+      if (isAgents(request)) {
+        const network = networkOf(origin.address);
+        take(agents, network, `agents at ${network}`, AGENT_REQUESTS_PER_MINUTE);
+      }
+      // Of this machine it is not known yet whether its operator asks, who is not counted.
+      else if (!origin.isLocal) takeAddress(origin);
+    },
+    admitted(request, origin, actor) {
+      if (isAgents(request) || (origin.isLocal && actor === OPERATOR_ACTOR)) return;
+      if (origin.isLocal) takeAddress(origin);
+      if (actor !== SYSTEM_ACTOR) take(users, String(actor), "you", perMinute);
+    },
+  };
+}
+
+function isAgents({ url = "" }: IncomingMessage): boolean {
+  return url.startsWith(AGENT_PREFIX);
+}
+
+/** Who has one address of IPv6 has at least 2^64 of them: its /64 counts. Exported for tests. */
+export function networkOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  // A dotted tail is two groups of the lower half, which is cut off.
+  const [head = "", tail] = address.replace(/\d+\.\d+\.\d+\.\d+$/, "0:0").split("::");
+  const left = head === "" ? [] : head.split(":");
+  const right = tail === undefined || tail === "" ? [] : tail.split(":");
+  const groups = tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill("0"), ...right];
+  const upper = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${upper.join(":")}::/64`;
+}

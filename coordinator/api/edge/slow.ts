@@ -1,0 +1,78 @@
+/**
+ * Who holds a connection without using it: half-open handshakes, requests that never end, answers that nobody takes.
+ * Each is bounded in time, handshakes in number too. A followed log that is silent is none of these.
+ */
+import type { Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+
+export interface Patience {
+  /** A TLS handshake: a few round trips of the slowest line; also behind a busy loop that serves ten thousand of them. */
+  handshakeMs: number;
+  /** From the connection, or the end of the request before, to the last header: 80 kB at most, so at 64 kbit/s. */
+  headersMs: number;
+  /** From a request's first byte to its last: a body of 8 MiB at 2 Mbit/s. */
+  requestMs: number;
+  /** A client that takes nothing of its answer, not a byte, for so long is gone. */
+  answerMs: number;
+  /** Time limits of requests are looked at this often: what is late is cut off that much later at most. */
+  lookMs: number;
+}
+
+export const PATIENCE: Patience = {
+  handshakeMs: 10_000,
+  headersMs: 10_000,
+  requestMs: 35_000,
+  answerMs: 30_000,
+  lookMs: 2_000,
+};
+
+/**
+ * Handshakes under way: a whole fleet comes back within seconds, and one takes about a millisecond of a processor; what is
+ * turned away comes again with its back-off. 100 kB each, so 400 MB for 10 s at the very worst.
+ */
+const HANDSHAKES_MAX = 4_096;
+/** Of one address: it cannot keep everybody else out. */
+const HANDSHAKES_PER_ADDRESS_MAX = HANDSHAKES_MAX / 2;
+
+/** Cuts off answers that are not taken. Upgraded sockets must take the time-out off. */
+export function boundAnswers(server: Server, { answerMs }: Patience): void {
+  /** The latest answer on each socket. */
+  const answers = new WeakMap<Socket, ServerResponse>();
+  server.setTimeout(answerMs);
+  server.on("request", (request, response) => void answers.set(request.socket, response));
+  // Fires when not a byte has moved for so long.
+  server.on("timeout", (socket: Socket) => {
+    const isThinking = answers.get(socket)?.writableEnded === false && socket.writableLength === 0;
+    if (!isThinking) socket.destroy();
+  });
+}
+
+/** Turns away who comes while too many have not finished their handshake. */
+export function boundHandshakes(server: Server, max = HANDSHAKES_MAX, perAddress = HANDSHAKES_PER_ADDRESS_MAX): void {
+  const open = new Map<string, string>();
+  const byAddress = new Map<string, number>();
+  const done = (end: string): void => {
+    const address = open.get(end);
+    if (address === undefined) return;
+    open.delete(end);
+    const left = (byAddress.get(address) ?? 1) - 1;
+    if (left === 0) byAddress.delete(address);
+    else byAddress.set(address, left);
+  };
+  server.on("connection", (socket: Socket) => {
+    const { remoteAddress: address = "", remotePort } = socket;
+    const count = byAddress.get(address) ?? 0;
+    if (open.size >= max || count >= perAddress) {
+      socket.destroy();
+      return;
+    }
+    const end = `${address} ${remotePort}`;
+    open.set(end, address);
+    byAddress.set(address, count + 1);
+    socket.once("close", () => done(end));
+  });
+  server.on("secureConnection", ({ remoteAddress = "", remotePort }: TLSSocket) =>
+    done(`${remoteAddress} ${remotePort}`),
+  );
+}
