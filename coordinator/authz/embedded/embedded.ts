@@ -5,6 +5,7 @@
  * not keep it alive.
  */
 import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { v1 } from "@authzed/authzed-node";
 import { AiravataError } from "../../../shared/error/error.ts";
@@ -79,7 +80,12 @@ export function startEmbedded({ log, onForgotten }: EmbeddedOptions): Link {
 function startThread(onEnd: (reason: string, wasReady: boolean) => void): Running {
   const key = randomBytes(32).toString("base64url");
   const options: FrontOptions = { key };
-  const thread = new Worker(new URL("./front.ts", import.meta.url), { workerData: options, name: "authorization" });
+  const thread = new Worker(new URL("./front.ts", import.meta.url), {
+    name: "authorization",
+    workerData: options,
+    // Words for the process's own file or text are not for this one.
+    execArgv: [],
+  });
   // Who waits for the start holds the process by the timer below.
   thread.unref();
   const started = Promise.withResolvers<SpicedbClient>();
@@ -89,8 +95,15 @@ function startThread(onEnd: (reason: string, wasReady: boolean) => void): Runnin
   let ready = false;
   const fail = (why: string): void => started.reject(notStarted(why));
   const timer = setTimeout(() => fail(`it did not start within ${START_MS_MAX / 1000} s`), START_MS_MAX);
-  thread.on("message", ({ port }: FrontMessage) => {
+  let socket: string | undefined;
+  // A thread is not asked when the process ends, nor when it is ended.
+  const removeSocket = (): void => {
+    if (socket !== undefined) rmSync(socket, { force: true });
+  };
+  process.once("exit", removeSocket);
+  thread.on("message", ({ port, socket: path }: FrontMessage) => {
     ready = true;
+    socket = path;
     clearTimeout(timer);
     const plaintext = v1.ClientSecurity.INSECURE_PLAINTEXT_CREDENTIALS;
     const direct = { ...CLIENT_OPTIONS, "grpc.enable_http_proxy": 0 };
@@ -101,6 +114,8 @@ function startThread(onEnd: (reason: string, wasReady: boolean) => void): Runnin
   });
   thread.on("exit", () => {
     clearTimeout(timer);
+    process.off("exit", removeSocket);
+    removeSocket();
     fail(reason);
     if (ready) void started.promise.then((client) => client.close());
     onEnd(reason, ready);
@@ -112,6 +127,7 @@ function startThread(onEnd: (reason: string, wasReady: boolean) => void): Runnin
 async function endThread(thread: Worker | undefined): Promise<void> {
   if (thread === undefined) return;
   const gone = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
+  thread.ref();
   thread.postMessage("close");
   const timer = setTimeout(() => void thread.terminate(), RESTART_MS);
   await gone;

@@ -3,7 +3,7 @@
  * server of SpiceDB would, also to a wrong key. It knows the calls that the adapter makes and no others.
  */
 import { timingSafeEqual } from "node:crypto";
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import * as grpc from "@grpc/grpc-js";
@@ -16,6 +16,8 @@ export interface FrontOptions {
 /** Sent once, when it can be asked. */
 export interface FrontMessage {
   port: number;
+  /** The file of the engine's streams: whoever ends this thread removes it. */
+  socket: string;
 }
 
 /** A message's two directions, as the generated code has them. */
@@ -79,7 +81,7 @@ server.addService(
 );
 server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;
-  parentPort?.postMessage({ port } satisfies FrontMessage);
+  parentPort?.postMessage({ port, socket: engine.streamingAddress() } satisfies FrontMessage);
 });
 parentPort?.once("message", async () => {
   server.forceShutdown();
@@ -89,9 +91,6 @@ parentPort?.once("message", async () => {
   engine.close();
   process.exit();
 });
-// A thread that dies by an error leaves the engine's memory behind, once: giving it back would hold up who replaces it.
-process.on("exit", () => rmSync(engine.streamingAddress(), { force: true }));
-
 function method<Request, Answer>(
   name: string,
   request: Codec<Request>,

@@ -5,11 +5,11 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { parseDatabaseUrl } from "../../../db/address.ts";
 import { openConnection } from "../../../db/connection.ts";
 import { until } from "../fault-process.ts";
 import { type Cluster, startCluster } from "../postgres/cluster.ts";
+import { listeningPorts } from "./ports.ts";
 import { SPICEDB_PROGRAM } from "./programs.ts";
 
 export interface Spicedb {
@@ -53,7 +53,8 @@ export async function startSpicedb(options: SpicedbOptions): Promise<Spicedb> {
     const started = child;
     port = await until("SpiceDB listens", () => {
       if (started.exitCode !== null) throw new Error(`SpiceDB ended with ${started.exitCode}: ${said}`);
-      return listeningPort(started.pid as number);
+      // It does not say which port it got.
+      return listeningPorts(started.pid as number)[0];
     });
   };
   const kill = async (): Promise<void> => {
@@ -108,24 +109,4 @@ async function startDatabase(): Promise<Cluster> {
   await admin.query(`create database ${DATABASE}`, 30_000);
   await admin.end();
   return cluster;
-}
-
-/** It does not say which port it got. */
-function listeningPort(pid: number): number | undefined {
-  const sockets = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => target(`/proc/${pid}/fd/${fd}`)));
-  for (const line of readFileSync(`/proc/${pid}/net/tcp`, "utf8").split("\n").slice(1)) {
-    const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/);
-    if (state === LISTENING && sockets.has(`socket:[${inode}]`)) return Number.parseInt(local.split(":")[1] ?? "", 16);
-  }
-  return undefined;
-}
-
-const LISTENING = "0A";
-
-function target(link: string): string {
-  try {
-    return readlinkSync(link);
-  } catch {
-    return "";
-  }
 }
