@@ -114,8 +114,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   });
   const releases = openReleaseDirectory(settings.agentReleases);
   const history = withEndedTasks(stored);
-  const { projects } = store;
-  const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases, projects };
+  const { projects, groups, grants, resources } = store;
+  const registry = { projects, groups, grants, resources };
+  const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases, ...registry };
   const hub = createEventHub({
     dispatcher,
     log,

@@ -25,10 +25,12 @@ create table project (
   period_seconds bigint not null default 2592000,
   period_from timestamp with time zone not null default now(),
   version bigint not null default 1,
+  on_removal text not null default 'keep'::text,
   constraint project_max_cpu_hours_check CHECK ((max_cpu_hours >= (0)::double precision)),
   constraint project_max_cpus_check CHECK ((max_cpus >= (0)::double precision)),
   constraint project_max_running_tasks_check CHECK ((max_running_tasks >= 0)),
   constraint project_name_check CHECK (((name <> ''::text) AND (length(name) <= 200))),
+  constraint project_on_removal_check CHECK ((on_removal = ANY (ARRAY['keep'::text, 'pause'::text, 'cancel'::text]))),
   constraint project_period_seconds_check CHECK (((period_seconds >= 3600) AND (period_seconds <= 31622400))),
   constraint project_weight_check CHECK (((weight > (0)::double precision) AND (weight <= ('1000000'::numeric)::double precision))),
   constraint project_pkey PRIMARY KEY (project),
@@ -460,6 +462,55 @@ create table audit (
   constraint audit_pkey PRIMARY KEY (entry)
 );
 
+create table compute_resource (
+  compute_resource bigint not null generated always as identity (start with 1),
+  name text not null,
+  kind text not null,
+  project bigint,
+  description text not null default ''::text,
+  configuration jsonb not null default '{}'::jsonb,
+  created_by bigint not null,
+  created_at timestamp with time zone not null default now(),
+  version bigint not null default 1,
+  constraint compute_resource_configuration_check CHECK ((jsonb_typeof(configuration) = 'object'::text)),
+  constraint compute_resource_description_check CHECK ((length(description) <= 1000)),
+  constraint compute_resource_kind_check CHECK ((kind = ANY (ARRAY['slurm'::text, 'kubernetes'::text, 'baremetal'::text]))),
+  constraint compute_resource_name_check CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$'::text)),
+  constraint compute_resource_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
+  constraint compute_resource_project_fkey FOREIGN KEY (project) REFERENCES project(project),
+  constraint compute_resource_pkey PRIMARY KEY (compute_resource),
+  constraint compute_resource_name_key UNIQUE (name)
+);
+
+create table storage_resource (
+  storage_resource bigint not null generated always as identity (start with 1),
+  name text not null,
+  kind text not null,
+  project bigint,
+  description text not null default ''::text,
+  configuration jsonb not null default '{}'::jsonb,
+  created_by bigint not null,
+  created_at timestamp with time zone not null default now(),
+  version bigint not null default 1,
+  constraint storage_resource_configuration_check CHECK ((jsonb_typeof(configuration) = 'object'::text)),
+  constraint storage_resource_description_check CHECK ((length(description) <= 1000)),
+  constraint storage_resource_kind_check CHECK ((kind = ANY (ARRAY['s3'::text, 'sftp'::text, 'nfs'::text, 'local'::text]))),
+  constraint storage_resource_name_check CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$'::text)),
+  constraint storage_resource_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
+  constraint storage_resource_project_fkey FOREIGN KEY (project) REFERENCES project(project),
+  constraint storage_resource_pkey PRIMARY KEY (storage_resource),
+  constraint storage_resource_name_key UNIQUE (name)
+);
+
+create table removed_submitter (
+  project bigint not null,
+  actor bigint not null,
+  since timestamp with time zone not null default now(),
+  constraint removed_submitter_actor_fkey FOREIGN KEY (actor) REFERENCES actor(actor),
+  constraint removed_submitter_project_fkey FOREIGN KEY (project) REFERENCES project(project),
+  constraint removed_submitter_pkey PRIMARY KEY (project, actor)
+);
+
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE UNIQUE INDEX agent_rollout_active ON public.agent_rollout USING btree ((true)) WHERE (state = 'ACTIVE'::text);
 CREATE INDEX agent_rollout_target_agent ON public.agent_rollout_target USING btree (agent, rollout DESC);
@@ -884,6 +935,8 @@ comment on table audit is 'Append-only. A change stands here by its own transact
 comment on column audit.xact is 'Orders the entries for sealing: everything below the oldest running transaction is final.';
 comment on table checkpoint is 'Written last in its transaction: rows of the two tables below count from here on.';
 comment on table checkpoint_chunk is 'Up to 4,096 tasks, folded. The newest two of each chunk are kept.';
+comment on table compute_resource is 'SLURM clusters, Kubernetes namespaces, bare-metal hosts. Never a secret: those are credentials.';
+comment on column compute_resource.project is 'Whose it is; null: the installation''s.';
 comment on table coordinator is 'Processes that may forward requests to the dispatcher. One that was not seen for a day is removed.';
 comment on column coordinator.public_key is 'X25519, SPKI in DER; made anew at each start.';
 comment on column decision.completed is 'Only of `ended`: how its tasks ended, with failed and canceled.';
@@ -904,10 +957,13 @@ comment on table project is 'Owns experiments. Number 1 is where they go when no
 comment on column project.max_running_tasks is 'Null: no limit, as for the other two.';
 comment on column project.max_cpu_hours is 'Per period of period_seconds, counted from period_from.';
 comment on column project.version is 'Grows with each change.';
+comment on column project.on_removal is 'What becomes of the unfinished experiments of somebody who may not submit to it any more.';
 comment on table project_usage is 'Cpu-seconds as of a checkpoint, written with it: usage and recent decay, period_used counts since period_began.';
 comment on table relationship is 'The one truth of memberships, roles and shares; the authorization engine holds a copy.';
 comment on table relationship_change is 'What became of relationship, in the order of the commits: applied to the authorization engine in this order.';
 comment on table relationship_state is 'Its row lock orders writers. applied and revision: how far the authorization server named by engine is.';
+comment on table removed_submitter is 'Whose experiments were stopped by the policy of the project: once, so that whoever resumes one of them has the last word.';
+comment on table storage_resource is 'S3 buckets, SFTP servers, NFS trees, local directories. Never a secret: those are credentials.';
 comment on column template.definition is 'JSON; parameters are ranges and lists, decoded from the index.';
 comment on table user_group is 'Who is in it stands in relationship, as every membership does.';
 
@@ -929,4 +985,5 @@ insert into schema_migration (version, name, breaking, program) values (8, 'roll
 insert into schema_migration (version, name, breaking, program) values (9, 'projects', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (10, 'absence', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (11, 'access', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (12, 'resources', false, 'db/schema.sql');
 commit;

@@ -20,9 +20,11 @@ import type { Sources } from "../domain/experiment/find.ts";
 import type { WorkFigures } from "../domain/figures.ts";
 import type { LeaderWatch } from "../domain/forward/leader.ts";
 import type { StatementReader, StatementWriter } from "../domain/forward/statement.ts";
+import type { GroupSources } from "../domain/group/groups.ts";
 import type { ProjectSources } from "../domain/project/projects.ts";
 import type { AgentPrograms } from "../domain/release/programs.ts";
 import { type RolloutSources, reportUpdate } from "../domain/release/rollouts.ts";
+import type { ResourceSources } from "../domain/resource/resources.ts";
 import type { Archive } from "../domain/retention/archive.ts";
 import type { Edge } from "./edge/edge.ts";
 import { Forwarder } from "./forward/forwarder.ts";
@@ -32,20 +34,28 @@ import { answerAbsent } from "./http/absent.ts";
 import { createGate, type Recognize } from "./http/access.ts";
 import { agentHandlers } from "./http/agents.ts";
 import { experimentHandlers } from "./http/experiments.ts";
+import { groupHandlers } from "./http/groups.ts";
 import { createGuard } from "./http/guard.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { sendProblem } from "./http/problem.ts";
 import { projectHandlers } from "./http/projects.ts";
 import { parseBodies, registerRoutes } from "./http/register.ts";
 import { releaseHandlers } from "./http/releases.ts";
+import { resourceHandlers } from "./http/resources.ts";
 import { serviceHandlers } from "./http/service.ts";
+import { shareHandlers } from "./http/shares.ts";
 import { taskHandlers } from "./http/tasks.ts";
 import { createAgentSockets } from "./socket/agents.ts";
 import { acceptUpgrades } from "./socket/upgrade.ts";
 import { createWatcherSockets } from "./socket/watchers.ts";
 
 export interface ApiOptions {
-  sources: Sources & AgentSources & EnrolmentSources & RolloutSources & ProjectSources;
+  sources: Sources &
+    AgentSources &
+    EnrolmentSources &
+    RolloutSources &
+    ProjectSources &
+    Omit<GroupSources & ResourceSources, "access">;
   /** A rollout began, or an agent told how far it is. */
   rolloutChanged(): void;
   sessions: AgentSessions;
@@ -161,17 +171,28 @@ export function createApiServer(options: ApiOptions): ApiServer {
   server.setErrorHandler((error, _request, reply) => sendProblem(reply, error, log));
   server.setNotFoundHandler(answerAbsent);
 
+  const { access } = options;
+  const { groups, resources } = sources;
+  const facts = experimentFacts(sources);
   const guard = createGuard({
-    access: options.access,
-    experiment: experimentFacts(sources),
-    project: (name) => sources.history.project(name),
+    access,
+    experiment: facts,
+    numberOf: {
+      project: (name) => sources.history.project(name),
+      group: groups.numberOf,
+      compute_resource: resources.compute_resource.numberOf,
+      storage_resource: resources.storage_resource.numberOf,
+    },
   });
   registerRoutes(
     server,
     {
       ...experimentHandlers(sources, agents.files, options.archive),
       ...taskHandlers(sources, agents.files),
-      ...projectHandlers({ ...sources, access: options.access }),
+      ...projectHandlers({ ...sources, access }),
+      ...groupHandlers({ ...sources, access }),
+      ...resourceHandlers({ ...sources, access }),
+      ...shareHandlers({ ...sources, access, facts }),
       ...agentHandlers(sources),
       ...releaseHandlers(sources, rolloutChanged),
       ...serviceHandlers({

@@ -23,10 +23,15 @@ export interface ProjectChange {
   cpuHours?: number | null | undefined;
   /** Another length begins a new period now. */
   periodMs?: number | undefined;
+  onRemoval?: OnRemoval | undefined;
 }
+
+/** What becomes of the unfinished experiments of somebody who may not submit any more. */
+export type OnRemoval = "keep" | "pause" | "cancel";
 
 export interface StoredProject extends ProjectConfig {
   createdAtMs: number;
+  onRemoval: OnRemoval;
 }
 
 export interface ProjectStore {
@@ -49,12 +54,13 @@ interface ProjectRow {
   max_cpu_hours: number | null;
   period_seconds: number;
   period_from: Date;
+  on_removal: OnRemoval;
   version: number;
 }
 
 const UNIQUE_VIOLATION = "23505";
 const COLUMNS =
-  "project, name, created_at, weight, max_running_tasks, max_cpus, max_cpu_hours, period_seconds, period_from, version";
+  "project, name, created_at, weight, max_running_tasks, max_cpus, max_cpu_hours, period_seconds, period_from, on_removal, version";
 
 export function createProjectStore(pool: ConnectionPool): ProjectStore {
   return {
@@ -67,9 +73,10 @@ export function createProjectStore(pool: ConnectionPool): ProjectStore {
       try {
         return await transaction(pool, async (connection) => {
           const [row] = await connection.rows<ProjectRow>(
-            `insert into project (name, weight, max_running_tasks, max_cpus, max_cpu_hours, period_seconds)
-             values ($1, coalesce($2::float8, 1), $3, $4, $5, coalesce($6::bigint, 2592000)) returning ${COLUMNS}`,
-            [name, ...columnsOf(change)],
+            `insert into project (name, weight, max_running_tasks, max_cpus, max_cpu_hours, period_seconds, on_removal)
+             values ($1, coalesce($2::float8, 1), $3, $4, $5, coalesce($6::bigint, 2592000), coalesce($7, 'keep'))
+             returning ${COLUMNS}`,
+            [name, ...columnsOf(change), change.onRemoval ?? null],
             TIMEOUT_MS,
           );
           const stored = projectOf(row as ProjectRow);
@@ -94,9 +101,10 @@ export function createProjectStore(pool: ConnectionPool): ProjectStore {
            max_cpus = case when $8::bool then $4::float8 else max_cpus end,
            max_cpu_hours = case when $9::bool then $5::float8 else max_cpu_hours end,
            period_from = case when coalesce($6::bigint, period_seconds) = period_seconds then period_from else now() end,
-           period_seconds = coalesce($6::bigint, period_seconds)
+           period_seconds = coalesce($6::bigint, period_seconds),
+           on_removal = coalesce($11, on_removal)
          where name = $1 and ($10::bigint is null or version = $10) returning ${COLUMNS}`,
-          [name, ...columnsOf(change), ...given, version],
+          [name, ...columnsOf(change), ...given, version, change.onRemoval ?? null],
           TIMEOUT_MS,
         );
         if (!row || !before) return undefined;
@@ -143,6 +151,7 @@ function projectOf(row: ProjectRow): StoredProject {
       periodMs: row.period_seconds * 1000,
       periodFromMs: row.period_from.getTime(),
     },
+    onRemoval: row.on_removal,
     version: row.version,
   };
 }

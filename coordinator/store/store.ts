@@ -11,10 +11,13 @@ import type { LeadershipPort } from "../dispatch/ports.ts";
 import { type AgentStore, createAgentStore } from "./agents.ts";
 import { type CoordinatorIdentity, type CoordinatorStore, createCoordinatorStore } from "./coordinators.ts";
 import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
+import { createGrantStore, type GrantStore } from "./grants.ts";
+import { createGroupStore, type GroupStore } from "./groups.ts";
 import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
 import { createProjectStore, type ProjectStore } from "./projects.ts";
 import type { StoredHistory } from "./records.ts";
+import { createResourceStore, type Registry, type ResourceStore } from "./resources.ts";
 import { createRetentionStore, type RetentionStore } from "./retention.ts";
 import { createRolloutStore, type RolloutStore } from "./rollouts.ts";
 import { STORE_TYPES } from "./sessions.ts";
@@ -41,6 +44,9 @@ export interface Store {
   coordinators: CoordinatorStore;
   rollouts: RolloutStore;
   projects: ProjectStore;
+  groups: GroupStore;
+  grants: GrantStore;
+  resources: Record<Registry, ResourceStore>;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -80,6 +86,12 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     coordinators: createCoordinatorStore(pool),
     rollouts: createRolloutStore(pool),
     projects: createProjectStore(pool),
+    groups: createGroupStore(pool),
+    grants: createGrantStore(pool),
+    resources: {
+      compute_resource: createResourceStore(pool, "compute_resource"),
+      storage_resource: createResourceStore(pool, "storage_resource"),
+    },
     leader: async (shard) => {
       const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
         `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,

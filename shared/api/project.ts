@@ -1,5 +1,6 @@
 /** Projects: weight, limits, and how they stand. */
 import { z } from "zod";
+import { Grantee, granteeShape } from "./grant.ts";
 import { Timestamp } from "./page.ts";
 
 export const projectParams = { project: z.string().min(1).max(200) };
@@ -16,6 +17,10 @@ const changeShape = {
     .max(366 * 86_400)
     .optional()
     .meta({ description: "Length of a period; another one begins now." }),
+  on_removal: z
+    .enum(["keep", "pause", "cancel"])
+    .optional()
+    .meta({ description: "What becomes of the unfinished experiments of somebody who may not submit any more." }),
 };
 
 export const CreateProject = z
@@ -46,6 +51,7 @@ export const Project = z
     max_cpus: z.number().nullable(),
     max_cpu_hours: z.number().nullable(),
     period_seconds: z.int(),
+    on_removal: z.enum(["keep", "pause", "cancel"]),
     period_ends_at: Timestamp,
     period_cpu_hours: z.number().meta({ description: "Used in the present period." }),
     queued: z.int(),
@@ -62,3 +68,9 @@ export const Project = z
 export type Project = z.infer<typeof Project>;
 
 export const ProjectList = z.object({ items: z.array(Project) }).meta({ id: "ProjectList" });
+
+const role = z.enum(["owner", "operator", "submitter", "viewer"]);
+export const SetProjectMember = z.strictObject({ ...granteeShape, role }).meta({ id: "SetProjectMember" });
+export const ProjectMember = z.object({ member: Grantee, role, since: Timestamp }).meta({ id: "ProjectMember" });
+export type ProjectMember = z.infer<typeof ProjectMember>;
+export const ProjectMemberList = z.object({ items: z.array(ProjectMember) }).meta({ id: "ProjectMemberList" });

@@ -4,8 +4,10 @@
  */
 import { agentRoutes } from "./routes/agents.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
+import { groupRoutes } from "./routes/groups.ts";
 import { projectRoutes } from "./routes/projects.ts";
 import { releaseRoutes } from "./routes/releases.ts";
+import { resourceRoutes } from "./routes/resources.ts";
 import type { Route } from "./routes/route.ts";
 import { serviceRoutes } from "./routes/service.ts";
 import { taskRoutes } from "./routes/tasks.ts";
@@ -16,6 +18,8 @@ export const routes = {
   ...experimentRoutes,
   ...taskRoutes,
   ...projectRoutes,
+  ...groupRoutes,
+  ...resourceRoutes,
   ...agentRoutes,
   ...releaseRoutes,
   ...serviceRoutes,

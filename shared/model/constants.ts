@@ -176,3 +176,9 @@ export const FORWARDED_REQUESTS_MAX = 2_000;
 export const EVENT_RING_TASKS_MAX = 500_000;
 /** Progress is told to a watcher at most this often. */
 export const PROGRESS_PERIOD_MS = 100;
+/** People and groups that one thing is given to: all of them are read at once, at 100 B each. */
+export const GRANTS_PER_OBJECT_MAX = 1_000;
+/** Groups within groups: each level is a step of the authorization engine, which follows 50 from the thing that is asked about. */
+export const GROUP_DEPTH_MAX = 16;
+/** That one person makes who does not administer the installation: more than anybody keeps in mind, and no way to take all names. */
+export const GROUPS_PER_PERSON_MAX = 100;

@@ -12,14 +12,17 @@ const NO_RESOURCES = "agents are started by hand and read the files of their own
 /** Beginnings of paths under the prefix, with what to do meanwhile. */
 const NOT_YET: [RegExp, string][] = [
   [/^auth\//, ONE_TOKEN],
-  [/^(users|groups)(\/|$)/, ONE_TOKEN],
-  [/^projects\/[^/]+\/members(\/|$)/, ONE_TOKEN],
+  [/^users(\/|$)/, ONE_TOKEN],
   [/^experiments\/[^/]+\/derive$/, "submit the file again with other parameters"],
   [/^experiments\/[^/]+\/archive$/, "fetch the files one by one from …/outputs"],
   [/^agent\/download(\/|$)/, "copy dist/airavata of the build to the site"],
   [/^agents\/[^/]+\/update$/, "replace the program at the site and start the agent again; its tasks go on"],
   [/^allocations(\/|$)/, NO_RESOURCES],
-  [/^(compute|storage)-resources(\/|$)/, NO_RESOURCES],
+  [
+    /^(compute|storage)-resources\/[^/]+\/test$/,
+    "nothing provisions or stages yet, so there is nothing to try it with",
+  ],
+  [/^(compute|storage)-resources\/[^/]+\/bindings(\/|$)/, "no credentials are kept yet"],
   [/^credentials(\/|$)/, "no credentials are kept yet"],
   [/^audit$/, "decisions are in experiments/{id}/timeline"],
 ];

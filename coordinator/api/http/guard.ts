@@ -7,7 +7,7 @@ import { ACCESS, type Need, type ObjectType, scopeOf } from "../../../shared/api
 import type { RouteId } from "../../../shared/api/routes.ts";
 import type { ErrorCode } from "../../../shared/error/catalogue.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ExperimentId, ProjectId } from "../../../shared/model/ids.ts";
+import type { ExperimentId } from "../../../shared/model/ids.ts";
 import {
   type AccessControl,
   type ExperimentFacts,
@@ -22,8 +22,8 @@ export interface GuardSources {
   access: AccessControl;
   /** Throws `experiment_not_found`. */
   experiment(id: ExperimentId): Promise<ExperimentFacts>;
-  /** The number of a project. */
-  project(name: string): Promise<ProjectId | undefined>;
+  /** The number of what a path names, where that may be a name. */
+  numberOf: Partial<Record<ObjectType, (name: string) => Promise<number | undefined>>>;
 }
 
 /** What a handler may ask about its caller. */
@@ -67,7 +67,7 @@ const SEES: Record<ObjectType, string> = {
   allocation: "view",
 };
 
-export function createGuard({ access, experiment, project }: GuardSources): Guard {
+export function createGuard({ access, experiment, numberOf }: GuardSources): Guard {
   const allows = async (caller: Caller, on: ObjectType, id: string, permission: string): Promise<boolean> => {
     if (on !== "experiment") return access.allows(caller.actor, { type: on, id }, permission);
     const facts = await experiment(Number(id) as ExperimentId);
@@ -83,9 +83,10 @@ export function createGuard({ access, experiment, project }: GuardSources): Guar
   const idOf = async (need: Need & { kind: "one" }, params: Record<string, unknown>): Promise<string> => {
     const given = String(params[need.parameter]);
     if (need.parameter === "task") return String(splitTaskId(given).experiment);
-    if (need.on !== "project") return given;
-    const id = await project(given);
-    if (id === undefined) throw notThere("project", given);
+    const lookUp = numberOf[need.on];
+    if (!lookUp) return given;
+    const id = await lookUp(given);
+    if (id === undefined) throw notThere(need.on, given);
     return String(id);
   };
   return {

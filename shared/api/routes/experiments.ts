@@ -1,5 +1,6 @@
 /** Routes of experiments. */
 import * as experiment from "../experiment.ts";
+import { granteeQuery, ShareList, ShareWith } from "../grant.ts";
 import * as task from "../task.ts";
 import { API_PREFIX, bytes, json, type Route } from "./route.ts";
 
@@ -65,6 +66,32 @@ export const experimentRoutes = {
     tag: "experiments",
     params: experiment.experimentParams,
     answers: { 200: json("Archived, now or before", experiment.Experiment) },
+  },
+  listExperimentShares: {
+    method: "GET",
+    path: `${API_PREFIX}/experiments/{experiment}/shares`,
+    summary: "Show with whom an experiment is shared beside its project",
+    tag: "experiments",
+    params: experiment.experimentParams,
+    answers: { 200: json("All of them", ShareList) },
+  },
+  shareExperiment: {
+    method: "POST",
+    path: `${API_PREFIX}/experiments/{experiment}/shares`,
+    summary: "Share an experiment with a person or a group",
+    tag: "experiments",
+    params: experiment.experimentParams,
+    body: ShareWith,
+    answers: { 200: json("It is so, and in force", ShareList) },
+  },
+  unshareExperiment: {
+    method: "DELETE",
+    path: `${API_PREFIX}/experiments/{experiment}/shares`,
+    summary: "Take an experiment away from a person or a group",
+    tag: "experiments",
+    params: experiment.experimentParams,
+    query: granteeQuery,
+    answers: { 200: json("It is so, and in force", ShareList) },
   },
   explainExperiment: {
     method: "GET",

@@ -18,6 +18,11 @@ import { startTestCoordinator, type TestCoordinator } from "../../support/coordi
 
 const TABLE = Object.entries<Route>(routes) as [RouteId, Route][];
 
+const REGISTRIES = [
+  ["compute", "Compute", "slurm", { host: "login.example.org" }],
+  ["storage", "Storage", "s3", { bucket: "lab" }],
+] as const;
+
 function filled(path: string): string {
   const values: Record<string, string> = { experiment: "1", task: "1.a.0", agent: "1", id: "1", path: "a/0/out.txt" };
   return path.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "1");
@@ -191,6 +196,32 @@ tasks:
   await call("changeProject", `${api}/projects/physics`, { max_cpus: 4, max_cpu_hours: null });
   await call("listProjects", `${api}/projects`);
   await call("getProject", `${api}/projects/physics`);
+  await call("createGroup", `${api}/groups`, { name: "lab" });
+  await call("createGroup", `${api}/groups`, { name: "school", description: "both" });
+  await call("changeGroup", `${api}/groups/school`, { description: "all", version: 1 });
+  await call("addGroupMember", `${api}/groups/school/members`, { group: "lab" });
+  await call("listGroupMembers", `${api}/groups/school/members`);
+  await call("removeGroupMember", `${api}/groups/school/members?group=lab`);
+  await call("listGroups", `${api}/groups`);
+  await call("getGroup", `${api}/groups/1`);
+  await call("setProjectMember", `${api}/projects/physics/members`, { group: "lab", role: "viewer" });
+  await call("listProjectMembers", `${api}/projects/physics/members`);
+  await call("removeProjectMember", `${api}/projects/physics/members?group=lab`);
+  await call("shareExperiment", `${api}/experiments/1/shares`, { group: "lab", access: "write" });
+  await call("listExperimentShares", `${api}/experiments/1/shares`);
+  await call("unshareExperiment", `${api}/experiments/1/shares?group=lab`);
+  for (const [word, Word, kind, configuration] of REGISTRIES) {
+    const all = `${api}/${word}-resources`;
+    await call(`create${Word}Resource`, all, { name: "ours", kind, configuration, project: "physics" });
+    await call(`change${Word}Resource`, `${all}/ours`, { description: "in the cellar", version: 1 });
+    await call(`list${Word}Resources`, all);
+    await call(`get${Word}Resource`, `${all}/1`);
+    await call(`share${Word}Resource`, `${all}/ours/shares`, { group: "lab" });
+    await call(`list${Word}Shares`, `${all}/ours/shares`);
+    await call(`unshare${Word}Resource`, `${all}/ours/shares?group=lab`);
+    await call(`delete${Word}Resource`, `${all}/ours`);
+  }
+  await call("deleteGroup", `${api}/groups/lab?force=true`);
   await call("listAgents", `${api}/agents`);
   await call("getAgent", `${api}/agents/1`);
   await call("getAgentMetrics", `${api}/agents/1/metrics`);
