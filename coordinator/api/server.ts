@@ -27,6 +27,7 @@ import { type RolloutSources, reportUpdate } from "../domain/release/rollouts.ts
 import type { ResourceSources } from "../domain/resource/resources.ts";
 import type { Archive } from "../domain/retention/archive.ts";
 import type { Edge } from "./edge/edge.ts";
+import { Tickets } from "./edge/tickets.ts";
 import { Forwarder } from "./forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "./forward/headers.ts";
 import { SERVED } from "./forward/served.ts";
@@ -129,6 +130,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     }),
   });
   const forwarder = new Forwarder({ ...options.forward, edge, log, bodyBytesMax: options.bodyBytesMax });
+  const tickets = new Tickets();
   const activity = { clients: 0, lastMono: performance.now() };
 
   const server = fastify({
@@ -201,6 +203,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
         version,
         startedAtMs: Date.now(),
         metrics,
+        tickets,
       }),
     },
     guard,
@@ -212,7 +215,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   );
   server.server.maxConnections = CONNECTIONS_MAX;
   edge.guard(server.server);
-  acceptUpgrades(server.server, { gate, forwarder, edge, agents, watchers });
+  acceptUpgrades(server.server, { gate, forwarder, edge, tickets, agents, watchers });
 
   return {
     programs: agents.programs,

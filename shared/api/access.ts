@@ -124,6 +124,7 @@ export const ACCESS: Record<RouteId, Need> = {
 
   // Each subscription asks for what it names.
   events: each("experiment", "view"),
+  createEventsTicket: KNOWN,
 
   currentUser: KNOWN,
   health: OPEN,

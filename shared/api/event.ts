@@ -12,6 +12,15 @@ import { Timestamp } from "./page.ts";
 export const EVENTS_SUBPROTOCOL = "airavata.events.1";
 /** `airavata.bearer.<token>`: how a browser, which cannot set headers, shows its token. */
 export const BEARER_SUBPROTOCOL_PREFIX = "airavata.bearer.";
+/** `airavata.ticket.<ticket>`: better, as it is good once and for a moment. */
+export const TICKET_SUBPROTOCOL_PREFIX = "airavata.ticket.";
+/** From asking for a ticket to opening the socket: two round trips of a slow line. */
+export const TICKET_LIFETIME_SECONDS = 30;
+
+export const EventsTicket = z.object({ ticket: z.string(), expires_in_seconds: z.int().min(1) }).meta({
+  id: "EventsTicket",
+  description: "Offer `airavata.events.1` and `airavata.ticket.<ticket>` as subprotocols.",
+});
 
 const Cursor = z.string().regex(/^\d{1,15}\.\d{1,15}\.\d{1,9}$/, "a cursor is timeline.seq.n");
 

@@ -38,11 +38,6 @@ export const SERVICES = {
     present: () => fakeTimeLibrary() !== undefined,
     debian: ["faketime"],
   },
-  openssl: {
-    what: "openssl (certificates)",
-    present: executable("/usr/bin/openssl"),
-    debian: ["openssl"],
-  },
   history: {
     what: "the project's history (a clone that is not shallow)",
     present: olderIsKnown,

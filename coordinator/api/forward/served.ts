@@ -80,6 +80,7 @@ export const SERVED: Record<RouteId, Served> = {
   enrolAgent: "dispatcher",
   agentSession: "dispatcher",
   events: "dispatcher",
+  createEventsTicket: "dispatcher",
   currentUser: "here",
   health: "here",
   healthDatabase: "here",

@@ -1,26 +1,33 @@
 /** The routes of the service itself: health, who the caller is, the contract, metrics, the first page. */
+import { TICKET_LIFETIME_SECONDS } from "../../../shared/api/event.ts";
 import { openApiDocument } from "../../../shared/api/openapi.ts";
 import { API_PREFIX, type RouteId } from "../../../shared/api/routes.ts";
 import { checkDatabase, checkReady, type HealthSources } from "../../domain/health.ts";
+import type { Tickets } from "../edge/tickets.ts";
 import { timestamp } from "../encode.ts";
 import type { Metrics } from "./metrics.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type ServiceRoutes = Extract<
   RouteId,
-  "currentUser" | "health" | "healthDatabase" | "healthReady" | "openapi" | "metrics" | "index"
+  "createEventsTicket" | "currentUser" | "health" | "healthDatabase" | "healthReady" | "openapi" | "metrics" | "index"
 >;
 
 interface ServiceSources extends HealthSources {
   version: string;
   startedAtMs: number;
   metrics: Metrics;
+  tickets: Tickets;
 }
 
 export function serviceHandlers(sources: ServiceSources): Handlers<ServiceRoutes> {
   // Rendered once, when first asked for: it takes some milliseconds and never changes.
   let document: string | undefined;
   return {
+    createEventsTicket: async ({ caller }) => {
+      const body = { ticket: sources.tickets.issue(caller), expires_in_seconds: TICKET_LIFETIME_SECONDS };
+      return { status: 201, body };
+    },
     currentUser: async ({ caller }) => ok({ id: caller.actor, name: "operator", kind: "operator_token" }),
     health: async () => {
       const { leading } = sources.dispatcher.leadership();

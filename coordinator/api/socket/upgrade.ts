@@ -14,6 +14,7 @@ import { routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { FRAME_BYTES_MAX, SMALL_BODY_BYTES_MAX } from "../../../shared/model/constants.ts";
 import type { Edge } from "../edge/edge.ts";
+import { type Tickets, ticketOf } from "../edge/tickets.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "../forward/headers.ts";
 import type { Gate } from "../http/access.ts";
@@ -25,11 +26,15 @@ interface UpgradeRooms {
   gate: Gate;
   forwarder: Forwarder;
   edge: Edge;
+  tickets: Tickets;
   agents: AgentSockets;
   watchers: WatcherSockets;
 }
 
-export function acceptUpgrades(server: Server, { gate, forwarder, edge, agents, watchers }: UpgradeRooms): void {
+export function acceptUpgrades(
+  server: Server,
+  { gate, forwarder, edge, tickets, agents, watchers }: UpgradeRooms,
+): void {
   const base = { noServer: true, perMessageDeflate: false, clientTracking: false } as const;
   const agentServer = new WebSocketServer({ ...base, maxPayload: FRAME_BYTES_MAX, handleProtocols: () => false });
   const watcherServer = new WebSocketServer({
@@ -43,13 +48,17 @@ export function acceptUpgrades(server: Server, { gate, forwarder, edge, agents, 
     const isAgent = path === routes.agentSession.path;
     const stated = await forwarder.stated(request);
     edge.arrived(request, undefined, stated);
-    const caller = await gate.admit(isAgent ? ACCESS.agentSession : ACCESS.events, request, id, stated);
-    edge.admitted(request, caller.actor, stated);
+    const ticket = isAgent ? undefined : ticketOf(request);
+    // Tickets are known to the dispatcher alone: until they get there nobody is known.
+    const need = isAgent || ticket !== undefined ? ACCESS.agentSession : ACCESS.events;
+    const admitted = await gate.admit(need, request, id, stated);
     edge.checkSocket(request, isAgent, stated);
     if (!isAgent && path !== routes.events.path) {
       throw new AiravataError("route_not_found", "there is no WebSocket here");
     }
-    if (!stated && forwarder.isNeeded && (await forwarder.upgrade(request, { socket, head }, caller, id))) return;
+    if (!stated && forwarder.isNeeded && (await forwarder.upgrade(request, { socket, head }, admitted, id))) return;
+    const caller = ticket === undefined ? admitted : { ...admitted, ...tickets.redeem(ticket) };
+    edge.admitted(request, caller.actor, stated);
     if (socket.destroyed) return;
     if (isAgent) {
       agents.admit();

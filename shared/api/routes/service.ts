@@ -1,4 +1,5 @@
 /** Routes of the service itself, and its events. */
+import * as event from "../event.ts";
 import * as health from "../health.ts";
 import { API_PREFIX, json, type Route } from "./route.ts";
 
@@ -10,6 +11,13 @@ export const serviceRoutes = {
     tag: "events",
     webSocket: true,
     answers: { 101: { description: "Switching protocols; the subprotocol is airavata.events.1" } },
+  },
+  createEventsTicket: {
+    method: "POST",
+    path: `${API_PREFIX}/events/ticket`,
+    summary: "A ticket that opens the events WebSocket once, within 30 seconds, without another token",
+    tag: "events",
+    answers: { 201: json("Good once, for the caller", event.EventsTicket) },
   },
   currentUser: {
     method: "GET",
