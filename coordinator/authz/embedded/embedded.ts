@@ -86,8 +86,6 @@ function startThread(onEnd: (reason: string, wasReady: boolean) => void): Runnin
     // Words for the process's own file or text are not for this one.
     execArgv: [],
   });
-  // Who waits for the start holds the process by the timer below.
-  thread.unref();
   const started = Promise.withResolvers<SpicedbClient>();
   // Not everybody waits for it.
   started.promise.catch(() => {});
@@ -120,6 +118,8 @@ function startThread(onEnd: (reason: string, wasReady: boolean) => void): Runnin
     if (ready) void started.promise.then((client) => client.close());
     onEnd(reason, ready);
   });
+  // After the listeners, each of which would hold the process again; until the start it is the timer that does.
+  thread.unref();
   return { thread, client: started.promise };
 }
 
