@@ -48,11 +48,6 @@ export const SERVICES = {
     present: executable("/usr/sbin/ip"),
     debian: ["iproute2"],
   },
-  openssl: {
-    what: "the command openssl (certificates)",
-    present: executable("/usr/bin/openssl"),
-    debian: ["openssl"],
-  },
   runc: {
     what: "runc (containers)",
     present: executable("/usr/sbin/runc"),
