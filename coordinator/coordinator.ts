@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../db/migrate.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
-import { type ActorId, type AgentId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../shared/model/ids.ts";
+import { type AgentId, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
 import { createEdge, type EdgeSettings } from "./api/edge/edge.ts";
@@ -14,13 +14,13 @@ import type { Patience } from "./api/edge/slow.ts";
 import { TLS_PREFIX } from "./api/forward/dial.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
+import { type AuthorizationSettings, startAuthorization } from "./authorization.ts";
 import { createAbsenceReconciler } from "./background/absences.ts";
 import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
-import type { AccessControl } from "./domain/access/access.ts";
 import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
@@ -51,7 +51,7 @@ export interface CoordinatorOptions {
     | "agentReleases"
     | "updateSettleMs"
   > &
-    Partial<Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs">> &
+    Partial<AuthorizationSettings & Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs">> &
     EdgeSettings;
   databaseUrl: string;
   /** The operator's; only its hash is kept. */
@@ -136,6 +136,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     announce: () => coordinators.announce(identity),
     log,
   });
+  const authorization = startAuthorization({
+    settings,
+    relationships: store.relationships,
+    leads: () => {
+      const { leading, term } = dispatcher.leadership();
+      return leading ? term : undefined;
+    },
+    log,
+  });
   // A coordinator that was not told keeps everything.
   const { retentionMs = 0, archiveDir: directory } = settings;
   const remains = store.retention(SHARD);
@@ -161,7 +170,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     pingDatabase: store.ping,
     tokenHash: tokenHash(options.token),
     recognize: async () => undefined,
-    access: operatorsOnly(),
+    access: authorization.access,
     bodyBytesMax: settings.bodyBytesMax,
     edge,
     version: options.version,
@@ -174,6 +183,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       createAbsenceReconciler(createAgentAbsences(dispatcher, agents)),
       createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
       projectsReconciler(sources),
+      authorization.reconciler,
     ],
     source: dispatcher,
     log,
@@ -187,6 +197,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await api.close();
     edge.close();
     watch.close();
+    await authorization.close();
     await store.close();
   };
   try {
@@ -199,7 +210,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       url,
       leading,
       createEnrolmentToken: async (note, lifetimeMs) => {
-        return (await createEnrolmentToken(sources, { note, lifetimeMs, actor: SYSTEM_ACTOR, project: null })).token;
+        const by = { actor: SYSTEM_ACTOR, via: "stack", address: null, request: null };
+        return (
+          await createEnrolmentToken(
+            { ...sources, access: authorization.access },
+            { note, lifetimeMs, by, project: null },
+          )
+        ).token;
       },
       isEnrolled: async (agent, name) => (await agents.identity(agent as AgentId))?.name === name,
       unfinished: () => {
@@ -215,20 +232,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await stop();
     throw error;
   }
-}
-
-/** The one account there is yet may do everything. */
-function operatorsOnly(): AccessControl {
-  const allowed = async (actor: ActorId): Promise<boolean> => actor === OPERATOR_ACTOR;
-  return {
-    allows: allowed,
-    allowsExperiment: allowed,
-    visible: async (actor) => ((await allowed(actor)) ? null : new Set()),
-    visibleExperiments: async (actor) =>
-      (await allowed(actor)) ? null : { projects: new Set(), experiments: new Set() },
-    settle: async () => {},
-    onChange: () => () => {},
-  };
 }
 
 /** A database that does not answer yet is waited for; one that refuses is not. */

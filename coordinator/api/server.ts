@@ -48,6 +48,7 @@ import { shareHandlers } from "./http/shares.ts";
 import { taskHandlers } from "./http/tasks.ts";
 import { createAgentSockets } from "./socket/agents.ts";
 import { acceptUpgrades } from "./socket/upgrade.ts";
+import { watcherRights } from "./socket/watcher-rights.ts";
 import { createWatcherSockets } from "./socket/watchers.ts";
 
 export interface ApiOptions {
@@ -115,7 +116,9 @@ export function createApiServer(options: ApiOptions): ApiServer {
       if (await reportUpdate(sources, agent, state)) rolloutChanged();
     },
   });
-  const watchers = createWatcherSockets({ hub: options.hub, log });
+  const facts = experimentFacts(sources);
+  const watchers = createWatcherSockets({ hub: options.hub, ...watcherRights(options.access, sources, facts), log });
+  const unlisten = options.access.onChange(() => watchers.recheck());
   const gate = createGate(options.tokenHash, options.recognize);
   const metrics = createMetrics({
     work: options.work,
@@ -175,7 +178,6 @@ export function createApiServer(options: ApiOptions): ApiServer {
 
   const { access } = options;
   const { groups, resources } = sources;
-  const facts = experimentFacts(sources);
   const guard = createGuard({
     access,
     experiment: facts,
@@ -185,6 +187,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       compute_resource: resources.compute_resource.numberOf,
       storage_resource: resources.storage_resource.numberOf,
     },
+    projects: sources.projects,
   });
   registerRoutes(
     server,
@@ -195,7 +198,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...groupHandlers({ ...sources, access }),
       ...resourceHandlers({ ...sources, access }),
       ...shareHandlers({ ...sources, access, facts }),
-      ...agentHandlers(sources),
+      ...agentHandlers({ ...sources, access }),
       ...releaseHandlers(sources, rolloutChanged),
       ...serviceHandlers({
         dispatcher: sources.dispatcher,
@@ -229,6 +232,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     },
     activity: () => ({ clients: activity.clients + options.hub.watchers(), lastMono: activity.lastMono }),
     async close() {
+      unlisten();
       agents.close();
       watchers.close();
       forwarder.close();

@@ -40,7 +40,7 @@ export interface AgentStore {
    * same agent, for an agent whose answer was lost. Throws `enrolment_token_invalid`, `enrolment_token_used` or
    * `agent_name_taken`.
    */
-  enrol(request: EnrolRequest): Promise<{ agent: AgentId; name: string }>;
+  enrol(request: EnrolRequest): Promise<Enrolled>;
   /** False when there is none, or it was revoked. */
   changeKey(agent: AgentId, publicKey: Buffer): Promise<boolean>;
   revoke(agent: AgentId): Promise<boolean>;
@@ -48,6 +48,13 @@ export interface AgentStore {
   keepAbsences(absences: readonly { agent: AgentId; sinceMs: number }[]): Promise<void>;
   /** Where its outputs are, as it last said; written only when it changed. */
   noteRoot(agent: AgentId, root: string): Promise<void>;
+}
+
+/** `relationship`: the number of the change that makes it known to authorization; 0 when it was enrolled before. */
+export interface Enrolled {
+  agent: AgentId;
+  name: string;
+  relationship: number;
 }
 
 const UNIQUE_VIOLATION = "23505";
@@ -126,12 +133,9 @@ interface EnrolledRow {
 }
 
 /** One statement is one transaction: the token's row lock lets only one of two agents with the same token through. */
-async function enrol(
-  pool: ConnectionPool,
-  { secretHash, name, publicKey }: EnrolRequest,
-): Promise<{ agent: AgentId; name: string }> {
+async function enrol(pool: ConnectionPool, { secretHash, name, publicKey }: EnrolRequest): Promise<Enrolled> {
   try {
-    const agent = await transaction(pool, (connection) =>
+    const made = await transaction(pool, (connection) =>
       enrolWithin(
         connection,
         async (text, values) => connection.rows(text, values, 5_000),
@@ -140,7 +144,7 @@ async function enrol(
         publicKey,
       ),
     );
-    return { agent, name };
+    return { ...made, name };
   } catch (error) {
     if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
     throw new AiravataError(
@@ -158,7 +162,7 @@ async function enrolWithin(
   secretHash: Buffer,
   name: string,
   publicKey: Buffer,
-): Promise<AgentId> {
+): Promise<Omit<Enrolled, "name">> {
   const [token] = (await rows(
     `select t.token, t.project, t.any_project, t.compute_resource, t.agent as used_by, a.name as used_name, a.public_key as used_key,
        t.revoked_at is null and t.expires_at > now() as open
@@ -174,7 +178,7 @@ async function enrolWithin(
   if (!token)
     throw new AiravataError("enrolment_token_invalid", "the enrolment token is not known here: create a new one");
   if (token.used_by !== null) {
-    if (token.used_name === name && token.used_key?.equals(publicKey)) return token.used_by;
+    if (token.used_name === name && token.used_key?.equals(publicKey)) return { agent: token.used_by, relationship: 0 };
     throw new AiravataError(
       "enrolment_token_used",
       "the enrolment token was used by another agent: create a new one for each",
@@ -196,12 +200,12 @@ async function enrolWithin(
     token.token,
     agent,
   ]);
-  await writeRelationships(
+  const relationship = await writeRelationships(
     connection,
     agentRelationships(agent, token.any_project ? null : token.project),
     SYSTEM_ACTOR,
   );
-  return agent;
+  return { agent, relationship };
 }
 
 /** The project that it serves; null: all, so that it is the platform's alone. */

@@ -17,6 +17,7 @@ import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
 import { createProjectStore, type ProjectStore } from "./projects.ts";
 import type { StoredHistory } from "./records.ts";
+import { createRelationshipStore, type RelationshipStore } from "./relationships.ts";
 import { createResourceStore, type Registry, type ResourceStore } from "./resources.ts";
 import { createRetentionStore, type RetentionStore } from "./retention.ts";
 import { createRolloutStore, type RolloutStore } from "./rollouts.ts";
@@ -47,6 +48,7 @@ export interface Store {
   groups: GroupStore;
   grants: GrantStore;
   resources: Record<Registry, ResourceStore>;
+  relationships: RelationshipStore;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -92,6 +94,7 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
       compute_resource: createResourceStore(pool, "compute_resource"),
       storage_resource: createResourceStore(pool, "storage_resource"),
     },
+    relationships: createRelationshipStore(pool),
     leader: async (shard) => {
       const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
         `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,

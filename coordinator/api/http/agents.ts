@@ -1,7 +1,8 @@
 /** The routes of agents and their enrolment: decode, one domain call, encode. */
 import type { CreatedEnrolmentToken } from "../../../shared/api/agent.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
-import type { AgentId, ProjectId } from "../../../shared/model/ids.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
+import type { AccessControl } from "../../domain/access/access.ts";
 import { type AgentSources, agentHistory, drainAgent, findAgent, listAgents } from "../../domain/agent/agents.ts";
 import {
   createEnrolmentToken,
@@ -13,6 +14,7 @@ import {
 import type { ProjectSources } from "../../domain/project/projects.ts";
 import { encodeAgent, encodeEnrolmentToken } from "../encode.ts";
 import { encodeHistory } from "../encode-figures.ts";
+import { byOf } from "./access.ts";
 import { RememberedAnswers } from "./idempotency.ts";
 import { type Handlers, ok } from "./register.ts";
 
@@ -28,7 +30,9 @@ type AgentRoutes = Extract<
   | "revokeEnrolmentToken"
 >;
 
-export function agentHandlers(sources: AgentSources & EnrolmentSources & ProjectSources): Handlers<AgentRoutes> {
+export function agentHandlers(
+  sources: AgentSources & EnrolmentSources & ProjectSources & { access: AccessControl },
+): Handlers<AgentRoutes> {
   const { enrolment } = sources;
   const created = new RememberedAnswers<CreatedEnrolmentToken>();
   return {
@@ -61,9 +65,8 @@ export function agentHandlers(sources: AgentSources & EnrolmentSources & Project
       const request = {
         note: body.note,
         lifetimeMs: body.expires_in_seconds * 1000,
-        actor: caller.actor,
-        project: body.any_project ? null : body.project,
-        mayEnrol: (project: ProjectId) => permit.require("project", project, "operate"),
+        by: byOf(caller),
+        project: body.any_project ? null : await permit.project(body.project, "operate"),
       };
       const { answer, replayed } = await created.once(idempotency, async () => {
         const { record, token } = await createEnrolmentToken(sources, request);

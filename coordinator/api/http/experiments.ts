@@ -15,7 +15,6 @@ import { listExperiments } from "../../domain/experiment/list.ts";
 import { listOutputs, openOutput } from "../../domain/experiment/outputs.ts";
 import { submitExperiment } from "../../domain/experiment/submit.ts";
 import { timeline } from "../../domain/experiment/timeline.ts";
-import type { ProjectSources } from "../../domain/project/projects.ts";
 import type { Archive } from "../../domain/retention/archive.ts";
 import { taskIdText } from "../../domain/task/find.ts";
 import { listTasks } from "../../domain/task/list.ts";
@@ -41,7 +40,7 @@ type ExperimentRoutes = Extract<
 >;
 
 export function experimentHandlers(
-  sources: Sources & Pick<ProjectSources, "projects">,
+  sources: Sources,
   files: AgentFiles,
   archive: Pick<Archive, "one">,
 ): Handlers<ExperimentRoutes> {
@@ -56,7 +55,7 @@ export function experimentHandlers(
         specDirectory: body.spec_directory,
         actor: caller.actor,
         idempotency,
-        mayUse: (id) => permit.require("project", id, "submit"),
+        projectOf: (name) => permit.project(name, "submit"),
       });
       const headers: Record<string, string> = { location: `/api/v1/experiments/${record.experiment}` };
       if (replayed) headers["idempotency-replayed"] = "true";

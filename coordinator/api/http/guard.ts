@@ -3,11 +3,11 @@
  * had never been); what he may see and not do is 403. Handlers of lists, and of what only the body names, ask the permit
  * themselves: one that did not ask is an error and answers nothing.
  */
-import { ACCESS, type Need, type ObjectType, scopeOf } from "../../../shared/api/access.ts";
+import { ACCESS, type Need, type ObjectType, type Permissions, scopeOf } from "../../../shared/api/access.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
 import type { ErrorCode } from "../../../shared/error/catalogue.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ExperimentId } from "../../../shared/model/ids.ts";
+import { DEFAULT_PROJECT, type ExperimentId, type ProjectId } from "../../../shared/model/ids.ts";
 import {
   type AccessControl,
   type ExperimentFacts,
@@ -15,6 +15,8 @@ import {
   type Visible,
   type VisibleExperiments,
 } from "../../domain/access/access.ts";
+import type { ProjectStore } from "../../domain/project/projects.ts";
+import { projectNotFound } from "../../domain/project/projects.ts";
 import { splitTaskId } from "../../domain/task/find.ts";
 import type { Caller } from "./access.ts";
 
@@ -24,13 +26,18 @@ export interface GuardSources {
   experiment(id: ExperimentId): Promise<ExperimentFacts>;
   /** The number of what a path names, where that may be a name. */
   numberOf: Partial<Record<ObjectType, (name: string) => Promise<number | undefined>>>;
+  projects: Pick<ProjectStore, "find" | "list">;
 }
+
+const DEFAULT_PROJECT_NAME = "default";
 
 /** What a handler may ask about its caller. */
 export interface Permit {
   /** What of a list the caller is shown. */
   visible(): Promise<Visible>;
   visibleExperiments(): Promise<VisibleExperiments | null>;
+  /** The number of a project on which the caller has the permission. Throws `forbidden`, `project_not_found`. */
+  project(name: string, permission: Permissions["project"]): Promise<ProjectId>;
   /** Throws `forbidden`, or that there is no such thing when the caller may not see it. */
   require(on: ObjectType, id: string | number, permission: string): Promise<void>;
 }
@@ -67,7 +74,7 @@ const SEES: Record<ObjectType, string> = {
   allocation: "view",
 };
 
-export function createGuard({ access, experiment, numberOf }: GuardSources): Guard {
+export function createGuard({ access, experiment, numberOf, projects }: GuardSources): Guard {
   const allows = async (caller: Caller, on: ObjectType, id: string, permission: string): Promise<boolean> => {
     if (on !== "experiment") return access.allows(caller.actor, { type: on, id }, permission);
     const facts = await experiment(Number(id) as ExperimentId);
@@ -89,11 +96,22 @@ export function createGuard({ access, experiment, numberOf }: GuardSources): Gua
     if (id === undefined) throw notThere(need.on, given);
     return String(id);
   };
+  const projectNamed = async (caller: Caller, name: string, permission: string): Promise<ProjectId> => {
+    // The one that is always there costs no question.
+    const id = name === DEFAULT_PROJECT_NAME ? DEFAULT_PROJECT : (await projects.find(name))?.project;
+    if (id === undefined || !(await allows(caller, "project", String(id), SEES.project))) {
+      throw await projectNotFound(projects, name, await access.visible(caller.actor, "project", SEES.project));
+    }
+    await require(caller, "project", String(id), permission, name);
+    return id;
+  };
   return {
     admit: async (id, caller, params) => {
       const need = ACCESS[id];
       checkScope(id, need, caller);
-      if (need.kind === "one")
+      if (need.kind === "one" && need.on === "project") {
+        await projectNamed(caller, String(params[need.parameter]), need.permission);
+      } else if (need.kind === "one")
         await require(caller, need.on, await idOf(need, params), need.permission, String(params[need.parameter]));
       if (need.kind === "platform" && !(need.loopback && caller.via === "nobody")) {
         if (!(await access.allows(caller.actor, PLATFORM, need.permission))) {
@@ -113,6 +131,10 @@ export function createGuard({ access, experiment, numberOf }: GuardSources): Gua
         visibleExperiments: () => {
           permit.asked = true;
           return access.visibleExperiments(caller.actor);
+        },
+        project: (name: string, permission: string) => {
+          permit.asked = true;
+          return projectNamed(caller, name, permission);
         },
         require: (on: ObjectType, object: string | number, permission: string) => {
           permit.asked = true;

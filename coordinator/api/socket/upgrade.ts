@@ -65,7 +65,7 @@ export function acceptUpgrades(
       agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket, socket));
     } else {
       watchers.admit();
-      watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket));
+      watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket, caller));
     }
   };
   server.on("upgrade", (request, socket, head) => {

@@ -13,22 +13,34 @@ import {
   WATCHERS_MAX,
 } from "../../../shared/model/constants.ts";
 import type { AgentId, ExperimentId } from "../../../shared/model/ids.ts";
-import type { DispatchEvent } from "../../domain/event/event.ts";
+import type { DispatchEvent, EventFilter, EventRights } from "../../domain/event/event.ts";
 import type { EventHub, Watcher, WatcherSink } from "../../domain/event/hub.ts";
 import { encodeAgent, encodeEvent, encodeExperiment } from "../encode.ts";
+import type { Caller } from "../http/access.ts";
 import { closeSocket } from "./close.ts";
 
 export interface WatcherSockets {
   /** Throws `too_many_connections` before the upgrade is answered. */
   admit(): void;
-  accept(socket: WebSocket): void;
+  accept(socket: WebSocket, caller: Caller): void;
+  /** Ends what its watcher may not see any more; called when rights changed. */
+  recheck(): void;
   close(): void;
 }
 
 /** Events that were just encoded, for the other watchers of the same moment. */
 const ENCODED_MAX = 64;
 
-export function createWatcherSockets(options: { hub: EventHub; log: Logger }): WatcherSockets {
+export interface WatcherOptions {
+  hub: EventHub;
+  /** What the caller may see now; null: everything. Throws `unauthorized` when he is not known any more, and what hinders the answer. */
+  rights(caller: Caller): Promise<EventRights | null>;
+  /** Which of these experiments he may see now. */
+  sees(caller: Caller, experiments: Iterable<ExperimentId>): Promise<ReadonlySet<ExperimentId>>;
+  log: Logger;
+}
+
+export function createWatcherSockets(options: WatcherOptions): WatcherSockets {
   const open = new Set<WatcherSocket>();
   const encoded = new Map<string, string>();
   const encode = (cursor: string, event: DispatchEvent): string => {
@@ -50,9 +62,12 @@ export function createWatcherSockets(options: { hub: EventHub; log: Logger }): W
       if (open.size < WATCHERS_MAX) return;
       throw new AiravataError("too_many_connections", `${WATCHERS_MAX} watchers are connected, which is the bound`);
     },
-    accept(socket) {
-      const watcher = new WatcherSocket(socket, options, encode, () => open.delete(watcher));
+    accept(socket, caller) {
+      const watcher = new WatcherSocket(socket, caller, options, encode, () => open.delete(watcher));
       open.add(watcher);
+    },
+    recheck() {
+      for (const watcher of open) void watcher.recheck();
     },
     close() {
       clearInterval(pinging);
@@ -63,23 +78,30 @@ export function createWatcherSockets(options: { hub: EventHub; log: Logger }): W
 
 class WatcherSocket implements WatcherSink {
   private readonly socket: WebSocket;
-  private readonly options: { hub: EventHub; log: Logger };
+  private readonly caller: Caller;
+  private readonly options: WatcherOptions;
   private readonly encode: (cursor: string, event: DispatchEvent) => string;
   private readonly timer: NodeJS.Timeout;
   private watcher: Watcher | undefined;
+  private filter: EventFilter | undefined;
+  /** Those of the experiments that it named which could be seen. */
+  private seen: ReadonlySet<ExperimentId> = new Set();
+  private turn = 0;
   private waiting = false;
   private answers = true;
 
   constructor(
     socket: WebSocket,
-    options: { hub: EventHub; log: Logger },
+    caller: Caller,
+    options: WatcherOptions,
     encode: (cursor: string, event: DispatchEvent) => string,
     gone: () => void,
   ) {
     this.socket = socket;
+    this.caller = caller;
     this.options = options;
     this.encode = encode;
-    socket.on("message", (data, isBinary) => this.onMessage(data as Buffer, isBinary));
+    socket.on("message", (data, isBinary) => void this.onMessage(data as Buffer, isBinary));
     socket.on("pong", () => {
       this.answers = true;
     });
@@ -94,7 +116,7 @@ class WatcherSocket implements WatcherSink {
     });
   }
 
-  private onMessage(data: Buffer, isBinary: boolean): void {
+  private async onMessage(data: Buffer, isBinary: boolean): Promise<void> {
     const subscribe = Subscribe.safeParse(isBinary ? undefined : parseJson(data.toString("utf8")));
     if (!subscribe.success) {
       const issue = subscribe.error.issues[0];
@@ -104,19 +126,51 @@ class WatcherSocket implements WatcherSink {
     clearTimeout(this.timer);
     this.watcher?.stop();
     const { experiments, project, agents, cursor } = subscribe.data;
-    const filter = {
+    const wanted = {
       experiments: experiments ? new Set(experiments as ExperimentId[]) : null,
       project: project ?? null,
       agents: agents ? new Set(agents as AgentId[]) : null,
     };
+    const turn = ++this.turn;
     try {
-      this.watcher = this.options.hub.watch(filter, cursor, this);
+      const rights = await this.options.rights(this.caller);
+      const seen = await this.options.sees(this.caller, wanted.experiments ?? []);
+      // Another subscribe came, or the socket went, while rights were asked for.
+      if (turn !== this.turn || this.socket.readyState !== this.socket.OPEN) return;
+      this.filter = { ...wanted, rights };
+      checkWanted(this.filter);
+      this.seen = seen;
+      this.watcher = this.options.hub.watch(this.filter, cursor, this);
     } catch (error) {
-      const refused = error instanceof AiravataError;
-      if (!refused) this.options.log.error("a watcher could not be served", { error });
-      if (refused) this.refuse(error.code, error.message);
-      else this.refuse("internal", "the coordinator failed at this; connect again");
+      this.fail(error);
     }
+  }
+
+  /** Goes on with less, or ends when what was asked for by name is no longer to be seen. */
+  async recheck(): Promise<void> {
+    const { filter } = this;
+    if (filter === undefined) return;
+    try {
+      const rights = await this.options.rights(this.caller);
+      const seen = await this.options.sees(this.caller, this.seen);
+      if (this.filter !== filter) return;
+      filter.rights = rights;
+      checkWanted(filter);
+      const gone = [...this.seen].find((experiment) => !seen.has(experiment));
+      if (gone === undefined) return;
+      throw new AiravataError("experiment_not_found", `there is no experiment ${gone}, or you may not see it any more`);
+    } catch (error) {
+      // Nothing is in force before it is applied: while it cannot be asked, no right was taken either.
+      if (error instanceof AiravataError && error.code === "authorization_unavailable") return;
+      this.fail(error);
+    }
+  }
+
+  private fail(error: unknown): void {
+    const refused = error instanceof AiravataError;
+    if (!refused) this.options.log.error("a watcher could not be served", { error });
+    if (refused) this.refuse(error.code, error.message);
+    else this.refuse("internal", "the coordinator failed at this; connect again");
   }
 
   /** Ends the connection when the last ping was not answered. */
@@ -155,6 +209,7 @@ class WatcherSocket implements WatcherSink {
 
   private refuse(code: string, message: string): void {
     this.watcher?.stop();
+    this.filter = undefined;
     this.send({ type: "error", code, message });
     this.close(message);
   }
@@ -172,6 +227,21 @@ class WatcherSocket implements WatcherSink {
     this.waiting = false;
     this.watcher?.pump();
   };
+}
+
+/** What is asked for by name must be to be seen. A name that nothing has yet is waited for, as ever. */
+function checkWanted({ rights, project, agents }: EventFilter): void {
+  if (rights === null) return;
+  if (project !== null && !rights.projects.has(project)) {
+    throw new AiravataError(
+      "project_not_found",
+      `there is no project "${project.slice(0, 200)}", or you may not see it`,
+    );
+  }
+  for (const agent of agents ?? []) {
+    if (rights.agents === null || rights.agents.has(agent)) continue;
+    throw new AiravataError("agent_not_found", `there is no agent ${agent}, or you may not see it`);
+  }
 }
 
 function parseJson(text: string): unknown {

@@ -1,12 +1,16 @@
 /** How agents come in: an operator makes a one-time token, an agent trades it for an identity bound to its own key. */
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ActorId, AgentId, ProjectId } from "../../../shared/model/ids.ts";
+import type { AgentId, ProjectId } from "../../../shared/model/ids.ts";
 import type { EnrolmentStore, StoredEnrolmentToken } from "../../store/enrolment.ts";
-import { numbersOf, type Visible } from "../access/access.ts";
+import { type AccessControl, numbersOf, type Visible } from "../access/access.ts";
+import type { By } from "../access/by.ts";
 import type { Listed } from "../experiment/list.ts";
-import { type ProjectSources, projectNotFound } from "../project/projects.ts";
 import type { AgentSources } from "./agents.ts";
 import { newEnrolmentToken, parsePublicKey, secretHash } from "./identity.ts";
+
+interface Accessible {
+  access: Pick<AccessControl, "settle">;
+}
 
 export interface EnrolmentSources {
   enrolment: EnrolmentStore;
@@ -17,37 +21,40 @@ export interface EnrolmentSources {
  * Throws `enrolment_token_invalid`, `enrolment_token_used`, `agent_name_taken`, `request_invalid` for a key that is none.
  */
 export async function enrolAgent(
-  { dispatcher, agents }: AgentSources,
+  { dispatcher, agents, access }: AgentSources & Accessible,
   request: { token: string; name: string; publicKey: string },
 ): Promise<{ agent: AgentId; name: string; timeline: number }> {
   const publicKey = parsePublicKey(request.publicKey);
-  const enrolled = await agents.enrol({ secretHash: secretHash(request.token), name: request.name, publicKey });
+  const { relationship, ...enrolled } = await agents.enrol({
+    secretHash: secretHash(request.token),
+    name: request.name,
+    publicKey,
+  });
+  await access.settle(relationship);
   return { ...enrolled, timeline: dispatcher.leadership().timeline };
 }
 
-/** For one project, or for all with null. The secret is in the answer and nowhere else. Throws `project_not_found`. */
+/** The secret is in the answer and nowhere else. */
 export async function createEnrolmentToken(
-  { enrolment, projects }: EnrolmentSources & Pick<ProjectSources, "projects">,
+  { enrolment, access }: EnrolmentSources & Accessible,
   request: {
     note: string;
     lifetimeMs: number;
-    actor: ActorId;
-    project: string | null;
-    mayEnrol?(project: ProjectId): Promise<void>;
+    by: By;
+    /** Null: all. */
+    project: ProjectId | null;
   },
 ): Promise<{ record: StoredEnrolmentToken; token: string }> {
-  const project = request.project === null ? null : await projects.find(request.project);
-  if (project === undefined) throw await projectNotFound(projects, request.project as string);
-  if (project !== null) await request.mayEnrol?.(project.project);
   const token = newEnrolmentToken();
-  const record = await enrolment.create({
+  const { stored: record, relationship } = await enrolment.create({
     secretHash: secretHash(token),
     note: request.note,
-    serves: project === null ? null : project.project,
+    serves: request.project,
     computeResource: null,
-    createdBy: request.actor,
+    by: request.by,
     lastsMs: request.lifetimeMs,
   });
+  await access.settle(relationship);
   return { record, token };
 }
 

@@ -5,6 +5,7 @@
  */
 import type { ActorId, AgentId, ExperimentId } from "../../../shared/model/ids.ts";
 import type { Batch, EndRecord, LeaseRecord } from "../../dispatch/batch.ts";
+import type { VisibleExperiments } from "../access/access.ts";
 
 export interface EventBase {
   atMs: number;
@@ -98,6 +99,19 @@ export interface EventFilter {
   experiments: ReadonlySet<ExperimentId> | null;
   project: string | null;
   agents: ReadonlySet<AgentId> | null;
+  /** What whoever watches may see; null: everything. */
+  rights: EventRights | null;
+}
+
+export interface EventRights {
+  /** By name. */
+  projects: ReadonlySet<string>;
+  /** Shared one by one. */
+  experiments: ReadonlySet<ExperimentId>;
+  /** Null: all. */
+  agents: ReadonlySet<AgentId> | null;
+  /** The same by number, for lists. */
+  visible: VisibleExperiments;
 }
 
 export function wants(filter: EventFilter, event: DispatchEvent): boolean {
@@ -113,5 +127,7 @@ export function wants(filter: EventFilter, event: DispatchEvent): boolean {
 /** The part of the filter that an experiment as a whole is measured by. */
 export function wantsExperiment(filter: EventFilter, experiment: ExperimentId, project: string): boolean {
   if (filter.experiments !== null && !filter.experiments.has(experiment)) return false;
+  const { rights } = filter;
+  if (rights !== null && !rights.projects.has(project) && !rights.experiments.has(experiment)) return false;
   return filter.project === null || filter.project === project;
 }

@@ -18,7 +18,9 @@ export function snapshotOf(sources: Sources & AgentSources): SnapshotSource {
     const wanted = filter.agents;
     // Who follows an experiment has no use for a list of thousands of agents.
     if (filter.experiments !== null && wanted === null) return { experiments: items, agents: [], complete };
-    const page = await listAgents(sources, { limit: PAGE_ITEMS_MAX, cursor: undefined, visible: null });
+    const seen = filter.rights?.agents ?? null;
+    const visible = seen === null ? null : new Set([...seen].map(String));
+    const page = await listAgents(sources, { limit: PAGE_ITEMS_MAX, cursor: undefined, visible });
     const agents = wanted === null ? page.items : page.items.filter(({ agent }) => wanted.has(agent));
     return { experiments: items, agents, complete: complete && page.nextCursor === null };
   };
@@ -30,7 +32,8 @@ async function experimentsOf(
 ): Promise<{ items: ExperimentRecord[]; complete: boolean }> {
   if (filter.experiments === null) {
     const project = filter.project ?? undefined;
-    const query = { limit: SNAPSHOT_MAX, cursor: undefined, state: undefined, project, name: undefined, visible: null };
+    const visible = filter.rights?.visible ?? null;
+    const query = { limit: SNAPSHOT_MAX, cursor: undefined, state: undefined, project, name: undefined, visible };
     const page = await listExperiments(sources, query);
     return { items: page.items, complete: page.nextCursor === null };
   }

@@ -1,8 +1,7 @@
 /** Takes an experiment file in: parsed and checked here whatever the client did before, then durable, then answered. */
 import { AiravataError } from "../../../shared/error/error.ts";
 import { SPEC_BYTES_MAX } from "../../../shared/model/constants.ts";
-import { type ActorId, DEFAULT_PROJECT, type ProjectId } from "../../../shared/model/ids.ts";
-import { type ProjectSources, projectNotFound } from "../project/projects.ts";
+import type { ActorId, ProjectId } from "../../../shared/model/ids.ts";
 import { findRecord, type Sources } from "./find.ts";
 import { parseSpec } from "./parse.ts";
 import type { ExperimentRecord } from "./record.ts";
@@ -17,21 +16,20 @@ export interface Submission {
   specDirectory: string | undefined;
   actor: ActorId;
   idempotency: { key: string; bodyHash: string } | null;
-  /** Throws `forbidden` or `project_not_found` when the actor may not submit to the project. */
-  mayUse(project: ProjectId): Promise<void>;
+  /** The number of a project that the actor may submit to. Throws `forbidden` or `project_not_found`. */
+  projectOf(name: string): Promise<ProjectId>;
 }
 
 /**
  * Resolves when it is durable. Throws SpecError, `project_not_found`, `idempotency_key_reused`, `not_leading`.
  */
 export async function submitExperiment(
-  sources: Sources & Pick<ProjectSources, "projects">,
+  sources: Sources,
   submission: Submission,
 ): Promise<{ record: ExperimentRecord; replayed: boolean }> {
   const { actor, idempotency } = submission;
   const { definition, specText } = await parse(submission);
-  const project = await projectId(sources, definition.project);
-  await submission.mayUse(project);
+  const project = await submission.projectOf(definition.project);
   const { experiment, replayed } = await sources.dispatcher.submit({
     project,
     actor,
@@ -54,15 +52,4 @@ async function parse(submission: Submission) {
   const options = { project, name, priority, specDirectory };
   const definition = await parseSpec({ source, overrides, options }, sizeBytes);
   return { definition, specText };
-}
-
-async function projectId(
-  { history, projects }: Sources & Pick<ProjectSources, "projects">,
-  name: string,
-): Promise<ProjectId> {
-  // The one that is always there costs no question.
-  if (name === "default") return DEFAULT_PROJECT;
-  const project = await history.project(name);
-  if (project !== undefined) return project;
-  throw await projectNotFound(projects, name);
 }

@@ -9,7 +9,7 @@ import type { ProjectChange, ProjectStore, StoredProject } from "../../store/pro
 import type { AccessControl, Visible } from "../access/access.ts";
 import type { By } from "../access/by.ts";
 
-export type { ProjectView };
+export type { ProjectStore, ProjectView };
 
 export interface ProjectSources {
   dispatcher: Dispatcher;
@@ -34,7 +34,7 @@ export async function listProjects(
 /** Throws `project_not_found`, `not_leading`. */
 export async function findProject(sources: ProjectSources, name: string): Promise<ProjectRecord> {
   const stored = await sources.projects.find(name);
-  if (!stored) throw await projectNotFound(sources.projects, name);
+  if (!stored) throw await projectNotFound(sources.projects, name, null);
   return recordOf(sources.dispatcher, stored);
 }
 
@@ -68,7 +68,7 @@ export async function changeProject(
     return recordOf(dispatcher, stored);
   }
   const found = await projects.find(name);
-  if (!found) throw await projectNotFound(projects, name);
+  if (!found) throw await projectNotFound(projects, name, null);
   throw new AiravataError(
     "project_changed",
     `project ${name} has version ${found.version}, not ${version}: somebody changed it meanwhile; look at it again`,
@@ -83,13 +83,19 @@ export async function tellProjects({ dispatcher, projects }: ProjectSources): Pr
 /** Names listed when somebody asks for one that does not exist. */
 const NAMES_LISTED_MAX = 20;
 
-export async function projectNotFound(projects: Pick<ProjectStore, "list">, name: string): Promise<AiravataError> {
-  const names = (await projects.list()).map((known) => known.name);
-  const listed = names.slice(0, NAMES_LISTED_MAX).map((known) => `"${known}"`);
-  const more = names.length > listed.length ? `, and ${names.length - listed.length} more` : "";
+/** Names those that the caller may see. */
+export async function projectNotFound(
+  projects: Pick<ProjectStore, "list">,
+  name: string,
+  visible: Visible,
+): Promise<AiravataError> {
+  const seen = (await projects.list()).filter(({ project }) => visible?.has(String(project)) ?? true);
+  const listed = seen.slice(0, NAMES_LISTED_MAX).map((known) => `"${known.name}"`);
+  const more = seen.length > listed.length ? `, and ${seen.length - listed.length} more` : "";
+  const known = listed.length === 0 ? "you are a member of none" : `yours are ${listed.join(", ")}${more}`;
   return new AiravataError(
     "project_not_found",
-    `there is no project "${name.slice(0, 200)}"; known are ${listed.join(", ")}${more}`,
+    `there is no project "${name.slice(0, 200)}", or you may not see it; ${known}`,
   );
 }
 

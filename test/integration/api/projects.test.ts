@@ -52,7 +52,7 @@ test("projects are made, listed, changed and refused by name", async (t) => {
   );
   await assert.rejects(
     client.call("submitExperiment", { body: { spec: spec("chem", 1) } }),
-    refusedWith("project_not_found", /no project "chem"; known are "default", "physics"$/),
+    refusedWith("project_not_found", /no project "chem", or you may not see it; yours are "default", "physics"$/),
   );
 });
 

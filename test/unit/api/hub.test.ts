@@ -8,7 +8,7 @@ import { EventRing } from "../../../coordinator/domain/event/ring.ts";
 import { silentLogger } from "../../../shared/log/log.ts";
 import type { ActorId, ExperimentId } from "../../../shared/model/ids.ts";
 
-const EVERYTHING = { experiments: null, project: null, agents: null };
+const EVERYTHING = { experiments: null, project: null, agents: null, rights: null };
 
 /** The part of a dispatcher that the hub uses, by hand. */
 function fakeDispatcher() {
