@@ -48,6 +48,11 @@ export const SERVICES = {
     present: executable("/usr/sbin/ip"),
     debian: ["iproute2"],
   },
+  openssl: {
+    what: "openssl (certificates)",
+    present: executable("/usr/bin/openssl"),
+    debian: ["openssl"],
+  },
   runc: {
     what: "runc (containers)",
     present: executable("/usr/sbin/runc"),

@@ -23,7 +23,7 @@ type Sources = GrantSources & Pick<ProjectSources, "projects">;
 /** Oldest first. Throws `project_not_found`. */
 export async function listMembers({ grants, projects }: Sources, name: string): Promise<Member[]> {
   const project = await projects.find(name);
-  if (!project) throw await projectNotFound(projects, name);
+  if (!project) throw await projectNotFound(projects, name, null);
   const held = await grants.list({ type: "project", id: String(project.project) }, ROLES);
   return held.map(({ relation, ...grant }) => ({ ...grant, role: relation as Role }));
 }
@@ -42,7 +42,7 @@ export async function setMember(
   requireLeading(sources.dispatcher);
   const { projects, grants, access } = sources;
   const project = await projects.find(name);
-  if (!project) throw await projectNotFound(projects, name);
+  if (!project) throw await projectNotFound(projects, name, null);
   const grantee = await findGrantee(grants, who);
   const mayOrphan = await access.allows(by.actor, PLATFORM, "administer");
   const change = await grants.set({

@@ -54,7 +54,12 @@ export async function createResource(
   requireLeading(sources.dispatcher);
   const { projects, resources, access } = sources;
   const project = resource.project === null ? null : await projects.find(resource.project);
-  if (project === undefined) throw await projectNotFound(projects, resource.project as string);
+  if (project === undefined)
+    throw await projectNotFound(
+      projects,
+      resource.project as string,
+      await access.visible(by.actor, "project", "view"),
+    );
   await mayMake(project?.project ?? null);
   checkConfiguration(resource.kind, resource.configuration);
   const created = await resources[registry].create({ ...resource, project: project?.project ?? null }, by);

@@ -66,7 +66,7 @@ const CASES: Case[] = [
   ["GET /experiments/1/archive", undefined, 404, "not_supported_yet", /outputs/],
   ["POST /auth/login", {}, 404, "not_supported_yet", /token/],
   ["GET /users", undefined, 404, "not_supported_yet", /token/],
-  ["GET /groups/4/members", undefined, 404, "not_supported_yet", /token/],
+  ["GET /groups/4/members", undefined, 404, "group_not_found", /no group 4/],
   ["GET /projects/nosuch", undefined, 404, "project_not_found", /"default"/],
   ["GET /projects/default/members", undefined, 404, "not_supported_yet", /accounts/],
   ["GET /storage-resources/3/test", undefined, 404, "not_supported_yet", /machine/],
