@@ -16,6 +16,7 @@ import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
 import { type AuthorizationSettings, startAuthorization } from "./authorization.ts";
 import { createAbsenceReconciler } from "./background/absences.ts";
+import { auditReconcilers } from "./background/audit.ts";
 import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRetention } from "./background/retention.ts";
@@ -25,6 +26,7 @@ import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
 import { createAgentSessions } from "./domain/agent/session.ts";
+import { createRefusalLog } from "./domain/audit/refusals.ts";
 import { withEndedTasks } from "./domain/ended.ts";
 import { createEventHub } from "./domain/event/hub.ts";
 import { recordOfView } from "./domain/experiment/record.ts";
@@ -51,7 +53,10 @@ export interface CoordinatorOptions {
     | "agentReleases"
     | "updateSettleMs"
   > &
-    Partial<AuthorizationSettings & Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs">> &
+    Partial<
+      AuthorizationSettings &
+        Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs" | "auditAnchor">
+    > &
     EdgeSettings;
   databaseUrl: string;
   /** The operator's; only its hash is kept. */
@@ -114,9 +119,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   });
   const releases = openReleaseDirectory(settings.agentReleases);
   const history = withEndedTasks(stored);
-  const { projects, groups, grants, resources } = store;
-  const registry = { projects, groups, grants, resources };
+  const { projects, groups, grants, resources, audit } = store;
+  const registry = { projects, groups, grants, resources, audit };
   const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases, ...registry };
+  const refusals = createRefusalLog({ append: audit.append, clock: systemClock, log });
   const hub = createEventHub({
     dispatcher,
     log,
@@ -152,6 +158,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const api = createApiServer({
     sources,
     archive,
+    refusals,
     rolloutChanged: () => background.nudge(ROLLOUT),
     sessions: createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) }),
     hub,
@@ -184,6 +191,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
       projectsReconciler(sources),
       authorization.reconciler,
+      ...auditReconcilers(audit, settings.auditAnchor),
     ],
     source: dispatcher,
     log,
@@ -196,6 +204,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     work.stop();
     await api.close();
     edge.close();
+    await refusals.close();
     watch.close();
     await authorization.close();
     await store.close();

@@ -256,6 +256,13 @@ export const COORDINATOR_SETTINGS = {
     max: 24 * 3_600_000,
     doc: "How long an updated agent must work before the next ones are updated",
   },
+  auditAnchor: {
+    flag: "--audit-anchor",
+    variable: "AIRAVATA_AUDIT_ANCHOR",
+    type: "string",
+    default: undefined,
+    doc: "File at whose end each head of the audit's chain is written, to be shipped where nobody can change it; none when not set",
+  },
   bodyBytesMax: {
     flag: "--body-max",
     variable: "AIRAVATA_BODY_MAX",

@@ -7,12 +7,17 @@ import type { Connection } from "./connection.ts";
 
 const QUERY_TIMEOUT_MS = 30_000;
 
+const RELATIONSHIP = ["resource_type", "resource_id", "relation", "subject_type", "subject_id", "subject_relation"];
+
 /** Tables whose rows belong to the schema, with the columns that are not filled in by themselves. */
 const SEEDED: [string, string[]][] = [
   ["project", ["project", "name"]],
   ["actor", ["actor", "kind", "name"]],
   ["leadership", ["shard"]],
   ["leadership_renewal", ["shard"]],
+  ["relationship", [...RELATIONSHIP, "created_by"]],
+  ["relationship_change", ["change", "op", ...RELATIONSHIP, "actor"]],
+  ["relationship_state", ["one", "head"]],
 ];
 
 const HEAD = `-- The schema of database airavata_scheduler, made from db/migrations by scripts/dump-schema.ts. Do not edit.
@@ -134,7 +139,7 @@ async function rowTexts(read: Read): Promise<string[]> {
   const texts: string[] = [];
   for (const [table, columns] of SEEDED) {
     const rows = await read(
-      `select ${columns.map((c) => `quote_literal(${c}) as ${c}`).join(", ")} from ${table} order by 1`,
+      `select ${columns.map((c) => `quote_literal(${c}) as ${c}`).join(", ")} from ${table} order by ${columns.map((_, i) => i + 1).join(", ")}`,
     );
     for (const row of rows) {
       texts.push(`insert into ${table} (${columns.join(", ")}) values (${columns.map((c) => row[c]).join(", ")});`);

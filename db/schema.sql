@@ -444,7 +444,6 @@ create table relationship_state (
 
 create table audit (
   entry bigint not null generated always as identity (start with 1),
-  xact xid8 not null default pg_current_xact_id(),
   at timestamp with time zone not null default clock_timestamp(),
   actor bigint not null,
   via text not null,
@@ -511,13 +510,39 @@ create table removed_submitter (
   constraint removed_submitter_pkey PRIMARY KEY (project, actor)
 );
 
+create table audit_unsealed (
+  entry bigint not null,
+  constraint audit_unsealed_pkey PRIMARY KEY (entry)
+);
+
+create table audit_seal (
+  seal bigint not null,
+  at timestamp with time zone not null,
+  first_entry bigint not null,
+  last_entry bigint not null,
+  entries bigint[] not null,
+  digests bytea not null,
+  previous bytea not null,
+  hash bytea not null,
+  constraint audit_seal_check CHECK ((last_entry >= first_entry)),
+  constraint audit_seal_check1 CHECK ((octet_length(digests) = (32 * cardinality(entries)))),
+  constraint audit_seal_entries_check CHECK ((cardinality(entries) > 0)),
+  constraint audit_seal_hash_check CHECK ((octet_length(hash) = 32)),
+  constraint audit_seal_previous_check CHECK ((octet_length(previous) = 32)),
+  constraint audit_seal_seal_check CHECK ((seal > 0)),
+  constraint audit_seal_pkey PRIMARY KEY (seal)
+);
+
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE UNIQUE INDEX agent_rollout_active ON public.agent_rollout USING btree ((true)) WHERE (state = 'ACTIVE'::text);
 CREATE INDEX agent_rollout_target_agent ON public.agent_rollout_target USING btree (agent, rollout DESC);
 CREATE INDEX attempt_end_by_task ON public.attempt_end USING btree (shard, experiment, template, index_low, index_high);
 CREATE INDEX attempt_end_not_completed ON public.attempt_end USING btree (shard, experiment, seq, "position") WHERE (outcomes IS NOT NULL);
 CREATE INDEX audit_by_actor ON public.audit USING btree (actor, entry);
+CREATE INDEX audit_by_project ON public.audit USING btree (project, entry) WHERE (project IS NOT NULL);
 CREATE INDEX audit_by_resource ON public.audit USING btree (resource_type, resource_id, entry);
+CREATE INDEX audit_by_time ON public.audit USING brin (at);
+CREATE INDEX audit_seal_by_entry ON public.audit_seal USING btree (last_entry);
 CREATE INDEX decision_by_experiment ON public.decision USING btree (shard, experiment, seq);
 CREATE INDEX experiment_by_end ON public.experiment USING btree (shard, ended_seq);
 CREATE INDEX experiment_by_project ON public.experiment USING btree (project, experiment);
@@ -529,17 +554,37 @@ CREATE INDEX idempotency_by_experiment ON public.idempotency USING btree (shard,
 CREATE INDEX lease_by_task ON public.lease USING btree (shard, experiment, template, index_low, index_high);
 CREATE INDEX relationship_by_subject ON public.relationship USING btree (subject_type, subject_id);
 
+CREATE OR REPLACE FUNCTION public.audit_await_seal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into audit_unsealed select entry from made on conflict do nothing;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.audit_decisions()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
 begin
-  insert into audit (actor, via, action, resource_type, resource_id, outcome, after)
-  select actor, 'journal', 'experiment.' || kind, 'experiment', experiment::text, 'done',
-    jsonb_build_object('reason', reason, 'scope', scope, 'value', value)
-  from made where actor <> 0;
+  insert into audit (actor, via, action, resource_type, resource_id, project, outcome, after)
+  select made.actor, 'journal', 'experiment.' || made.kind, 'experiment', made.experiment::text, x.project, 'done',
+    jsonb_build_object('reason', made.reason, 'scope', made.scope, 'value', made.value)
+  from made left join experiment x on x.shard = made.shard and x.experiment = made.experiment
+  where made.actor <> 0;
   return null;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.audit_line(p audit)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select row_to_json(line)::text from (
+    select p.entry, audit_time(p.at) as at, p.actor, p.via, p.address, p.request, p.action, p.resource_type, p.resource_id,
+      p.project, p.outcome, p.code, p.before, p.after) line
+$function$;
 
 CREATE OR REPLACE FUNCTION public.audit_refuse_change()
  RETURNS trigger
@@ -547,6 +592,57 @@ CREATE OR REPLACE FUNCTION public.audit_refuse_change()
 AS $function$
 begin
   raise exception 'the audit is append-only' using errcode = 'restrict_violation';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.audit_seal_next(p_limit integer)
+ RETURNS TABLE(seal bigint, at timestamp with time zone, entries integer, hash bytea)
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_seal bigint;
+  v_previous bytea;
+  v_at timestamptz := clock_timestamp();
+  v_first bigint;
+  v_last bigint;
+  v_entries bigint[];
+  v_digests bytea;
+  v_lines text;
+  v_hash bytea;
+begin
+  -- Sealers come one after the other; the statements below see what the one before committed.
+  lock table audit_seal in share row exclusive mode;
+  select s.seal, s.hash into v_seal, v_previous from audit_seal s order by s.seal desc limit 1;
+  if not found then
+    v_seal := 0;
+    v_previous := decode(repeat('00', 32), 'hex');
+  end if;
+  loop
+    select min(w.entry), max(w.entry) into v_first, v_last
+    from (select u.entry from audit_unsealed u join audit a on a.entry = u.entry order by u.entry limit p_limit) w;
+    if v_first is null then
+      return;
+    end if;
+    -- A restore of rows alone makes all of them wait again.
+    delete from audit_unsealed u using audit_seal s cross join lateral unnest(s.entries) held(entry)
+    where s.last_entry >= v_first and s.first_entry <= v_last and u.entry = held.entry and u.entry between v_first and v_last;
+    select array_agg(w.entry order by w.entry), string_agg(w.digest, '' order by w.entry),
+      string_agg(w.entry || ' ' || encode(w.digest, 'hex') || E'\n', '' order by w.entry)
+    into v_entries, v_digests, v_lines
+    from (
+      select u.entry, sha256(convert_to(audit_line(a), 'UTF8')) as digest
+      from audit_unsealed u join audit a on a.entry = u.entry
+      where u.entry between v_first and v_last
+      order by u.entry limit p_limit
+    ) w;
+    exit when v_entries is not null;
+  end loop;
+  v_hash := sha256(convert_to(
+    'airavata-audit-seal/1 ' || v_seal + 1 || ' ' || audit_time(v_at) || ' ' || encode(v_previous, 'hex') || E'\n' || v_lines,
+    'UTF8'));
+  insert into audit_seal (seal, at, first_entry, last_entry, entries, digests, previous, hash)
+  values (v_seal + 1, v_at, v_entries[1], v_entries[cardinality(v_entries)], v_entries, v_digests, v_previous, v_hash);
+  delete from audit_unsealed u where u.entry = any(v_entries);
+  return query select v_seal + 1, v_at, cardinality(v_entries), v_hash;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.audit_submits()
@@ -560,6 +656,14 @@ begin
   from made;
   return null;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.audit_time(p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+$function$;
 
 CREATE OR REPLACE FUNCTION public.column_slice(p_column anyarray, p_first integer, p_last integer)
  RETURNS anyarray
@@ -811,9 +915,15 @@ end $function$;
 
 CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
 
+CREATE TRIGGER audit_await_seal AFTER INSERT ON audit REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION audit_await_seal();
+
 CREATE TRIGGER audit_decisions AFTER INSERT ON decision REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION audit_decisions();
 
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
+
+CREATE TRIGGER audit_seal_append_only BEFORE DELETE OR UPDATE ON audit_seal FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
+
+CREATE TRIGGER audit_seal_no_truncate BEFORE TRUNCATE ON audit_seal FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
 
 CREATE TRIGGER audit_submits AFTER INSERT ON experiment REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION audit_submits();
 
@@ -932,7 +1042,9 @@ comment on column attempt_end.outcomes is 'Codes of shared/model/attempt.ts, as 
 comment on column attempt_end.tails is 'Last error output by place in `indexes`, from 0.';
 comment on column attempt_end.read_bytes is 'From storage: what the page cache answered is not in it.';
 comment on table audit is 'Append-only. A change stands here by its own transaction, a refusal by one of its own.';
-comment on column audit.xact is 'Orders the entries for sealing: everything below the oldest running transaction is final.';
+comment on table audit_seal is 'Append-only. How a hash is computed stands in docs/audit.md.';
+comment on column audit_seal.digests is 'SHA-256 of the line of each entry, in the order of entries.';
+comment on table audit_unsealed is 'Entries that no seal holds yet; written with the entry, removed with its seal.';
 comment on table checkpoint is 'Written last in its transaction: rows of the two tables below count from here on.';
 comment on table checkpoint_chunk is 'Up to 4,096 tasks, folded. The newest two of each chunk are kept.';
 comment on table compute_resource is 'SLURM clusters, Kubernetes namespaces, bare-metal hosts. Never a secret: those are credentials.';
@@ -974,6 +1086,11 @@ insert into actor (actor, kind, name) values ('0', 'system', 'system');
 insert into actor (actor, kind, name) values ('1', 'operator', 'operator');
 insert into leadership (shard) values ('0');
 insert into leadership_renewal (shard) values ('0');
+insert into relationship (resource_type, resource_id, relation, subject_type, subject_id, subject_relation, created_by) values ('platform', 'main', 'administrator', 'user', '1', '', '0');
+insert into relationship (resource_type, resource_id, relation, subject_type, subject_id, subject_relation, created_by) values ('project', '1', 'platform', 'platform', 'main', '', '0');
+insert into relationship_change (change, op, resource_type, resource_id, relation, subject_type, subject_id, subject_relation, actor) values ('1', 'touch', 'platform', 'main', 'administrator', 'user', '1', '', '0');
+insert into relationship_change (change, op, resource_type, resource_id, relation, subject_type, subject_id, subject_relation, actor) values ('2', 'touch', 'project', '1', 'platform', 'platform', 'main', '', '0');
+insert into relationship_state (one, head) values ('true', '2');
 insert into schema_migration (version, name, breaking, program) values (1, 'accounts', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (2, 'journal', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (3, 'append', false, 'db/schema.sql');
@@ -986,4 +1103,5 @@ insert into schema_migration (version, name, breaking, program) values (9, 'proj
 insert into schema_migration (version, name, breaking, program) values (10, 'absence', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (11, 'access', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (12, 'resources', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (13, 'audit_seals', false, 'db/schema.sql');
 commit;

@@ -14,6 +14,8 @@ import type { AccessControl } from "../domain/access/access.ts";
 import { type AgentSources, measuredAgents } from "../domain/agent/agents.ts";
 import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
+import type { AuditLog } from "../domain/audit/query.ts";
+import type { RefusalLog } from "../domain/audit/refusals.ts";
 import type { EventHub } from "../domain/event/hub.ts";
 import { experimentFacts } from "../domain/experiment/facts.ts";
 import type { Sources } from "../domain/experiment/find.ts";
@@ -34,12 +36,14 @@ import { SERVED } from "./forward/served.ts";
 import { answerAbsent } from "./http/absent.ts";
 import { createGate, type Recognize } from "./http/access.ts";
 import { agentHandlers } from "./http/agents.ts";
+import { auditHandlers } from "./http/audit.ts";
 import { experimentHandlers } from "./http/experiments.ts";
 import { groupHandlers } from "./http/groups.ts";
 import { createGuard } from "./http/guard.ts";
 import { createMetrics } from "./http/metrics.ts";
-import { sendProblem } from "./http/problem.ts";
+import { refusalOf, sendProblem } from "./http/problem.ts";
 import { projectHandlers } from "./http/projects.ts";
+import { refusalFor } from "./http/refused.ts";
 import { parseBodies, registerRoutes } from "./http/register.ts";
 import { releaseHandlers } from "./http/releases.ts";
 import { resourceHandlers } from "./http/resources.ts";
@@ -57,7 +61,8 @@ export interface ApiOptions {
     EnrolmentSources &
     RolloutSources &
     ProjectSources &
-    Omit<GroupSources & ResourceSources, "access">;
+    Omit<GroupSources & ResourceSources, "access"> & { audit: AuditLog };
+  refusals: RefusalLog;
   /** A rollout began, or an agent told how far it is. */
   rolloutChanged(): void;
   sessions: AgentSessions;
@@ -173,7 +178,13 @@ export function createApiServer(options: ApiOptions): ApiServer {
     if (routeId === undefined || SERVED[routeId] !== "dispatcher" || isForwarded || !forwarder.isNeeded) return;
     await forwarder.http(request, reply);
   });
-  server.setErrorHandler((error, _request, reply) => sendProblem(reply, error, log));
+  server.setErrorHandler((thrown, request, reply) => {
+    const error = refusalOf(thrown);
+    const { raw, id, caller, routeOptions } = request;
+    const refusal = refusalFor(error, { raw, id, caller, route: routeOptions.config.routeId });
+    if (refusal) options.refusals.record(refusal);
+    return sendProblem(reply, error, log);
+  });
   server.setNotFoundHandler(answerAbsent);
 
   const { access } = options;
@@ -200,6 +211,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...shareHandlers({ ...sources, access, facts }),
       ...agentHandlers({ ...sources, access }),
       ...releaseHandlers(sources, rolloutChanged),
+      ...auditHandlers(sources),
       ...serviceHandlers({
         dispatcher: sources.dispatcher,
         pingDatabase: options.pingDatabase,
@@ -218,7 +230,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   );
   server.server.maxConnections = CONNECTIONS_MAX;
   edge.guard(server.server);
-  acceptUpgrades(server.server, { gate, forwarder, edge, tickets, agents, watchers });
+  acceptUpgrades(server.server, { gate, forwarder, edge, tickets, agents, watchers, refusals: options.refusals });
 
   return {
     programs: agents.programs,

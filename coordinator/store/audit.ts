@@ -1,6 +1,8 @@
 /** The audit: entries are appended in the transaction of the change that they tell of, and never change. */
 import type { Connection } from "../../db/connection.ts";
+import { redactValue } from "../../shared/log/redact.ts";
 import type { ActorId, ProjectId } from "../../shared/model/ids.ts";
+import { storable } from "./columns.ts";
 
 /** Who does something, and how he came in. */
 export interface By {
@@ -55,6 +57,8 @@ export async function writeAudit(connection: Connection, entries: readonly Audit
   );
 }
 
+/** Whoever forgets that it holds a secret is not the last who looks; and text as PostgreSQL takes it. */
 function json(value: unknown): string | null {
-  return value === undefined || value === null ? null : JSON.stringify(value);
+  if (value === undefined || value === null) return null;
+  return JSON.stringify(redactValue(value), (_name, each) => (typeof each === "string" ? storable(each) : each));
 }

@@ -9,6 +9,7 @@ import { type Logger, silentLogger } from "../../shared/log/log.ts";
 import { type Clock, systemClock } from "../../shared/time/clock.ts";
 import type { LeadershipPort } from "../dispatch/ports.ts";
 import { type AgentStore, createAgentStore } from "./agents.ts";
+import { type AuditLog, createAuditLog } from "./audit-log.ts";
 import { type CoordinatorIdentity, type CoordinatorStore, createCoordinatorStore } from "./coordinators.ts";
 import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
 import { createGrantStore, type GrantStore } from "./grants.ts";
@@ -41,6 +42,7 @@ export interface Store {
   history(shard: number): StoredHistory;
   retention(shard: number): RetentionStore;
   agents: AgentStore;
+  audit: AuditLog;
   enrolment: EnrolmentStore;
   coordinators: CoordinatorStore;
   rollouts: RolloutStore;
@@ -84,6 +86,7 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     history: (shard) => createHistory(pool, shard),
     retention: (shard) => createRetentionStore(database, pool, shard),
     agents: createAgentStore(pool),
+    audit: createAuditLog(pool),
     enrolment: createEnrolmentStore(pool),
     coordinators: createCoordinatorStore(pool),
     rollouts: createRolloutStore(pool),

@@ -122,6 +122,14 @@ export const ACCESS: Record<RouteId, Need> = {
   enrolAgent: OPEN,
   agentSession: OPEN,
 
+  // Owners see the entries of their projects.
+  listAudit: each("project", "manage"),
+  getAuditEntry: each("project", "manage"),
+  exportAudit: each("project", "manage"),
+  auditHead: platform("administer"),
+  listAuditSeals: platform("administer"),
+  checkAudit: platform("administer"),
+
   // Each subscription asks for what it names.
   events: each("experiment", "view"),
   createEventsTicket: KNOWN,

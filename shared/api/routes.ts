@@ -3,6 +3,7 @@
  * it, and tests walk it; a route that is not here does not exist.
  */
 import { agentRoutes } from "./routes/agents.ts";
+import { auditRoutes } from "./routes/audit.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { groupRoutes } from "./routes/groups.ts";
 import { projectRoutes } from "./routes/projects.ts";
@@ -22,6 +23,7 @@ export const routes = {
   ...resourceRoutes,
   ...agentRoutes,
   ...releaseRoutes,
+  ...auditRoutes,
   ...serviceRoutes,
 } as const satisfies Record<string, Route>;
 

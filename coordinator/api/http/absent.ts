@@ -24,7 +24,6 @@ const NOT_YET: [RegExp, string][] = [
   ],
   [/^(compute|storage)-resources\/[^/]+\/bindings(\/|$)/, "no credentials are kept yet"],
   [/^credentials(\/|$)/, "no credentials are kept yet"],
-  [/^audit$/, "decisions are in experiments/{id}/timeline"],
 ];
 
 const PATTERNS = Object.values<Route>(routes).map((route) => ({

@@ -19,6 +19,7 @@ import type { ProjectStore } from "../../domain/project/projects.ts";
 import { projectNotFound } from "../../domain/project/projects.ts";
 import { splitTaskId } from "../../domain/task/find.ts";
 import type { Caller } from "./access.ts";
+import { refusedAbout } from "./refused.ts";
 
 export interface GuardSources {
   access: AccessControl;
@@ -83,9 +84,10 @@ export function createGuard({ access, experiment, numberOf, projects }: GuardSou
   const require = async (caller: Caller, on: ObjectType, id: string, permission: string, name = id): Promise<void> => {
     if (await allows(caller, on, id, permission)) return;
     const sees = permission !== SEES[on] && (await allows(caller, on, id, SEES[on]));
-    if (!sees) throw notThere(on, name);
+    if (!sees) throw refusedAbout(notThere(on, name), on, id);
     const thing = `${on.replaceAll("_", " ")} ${name}`;
-    throw new AiravataError("forbidden", `you may see ${thing}, but this needs the permission to ${permission} it`);
+    const sentence = `you may see ${thing}, but this needs the permission to ${permission} it`;
+    throw refusedAbout(new AiravataError("forbidden", sentence), on, id);
   };
   const idOf = async (need: Need & { kind: "one" }, params: Record<string, unknown>): Promise<string> => {
     const given = String(params[need.parameter]);

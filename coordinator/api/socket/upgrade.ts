@@ -13,12 +13,14 @@ import { PROBLEM_CONTENT_TYPE } from "../../../shared/api/problem.ts";
 import { routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { FRAME_BYTES_MAX, SMALL_BODY_BYTES_MAX } from "../../../shared/model/constants.ts";
+import type { RefusalLog } from "../../domain/audit/refusals.ts";
 import type { Edge } from "../edge/edge.ts";
 import { type Tickets, ticketOf } from "../edge/tickets.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "../forward/headers.ts";
 import type { Gate } from "../http/access.ts";
 import { problemOf, refusalOf } from "../http/problem.ts";
+import { refusalFor } from "../http/refused.ts";
 import type { AgentSockets } from "./agents.ts";
 import type { WatcherSockets } from "./watchers.ts";
 
@@ -29,11 +31,12 @@ interface UpgradeRooms {
   tickets: Tickets;
   agents: AgentSockets;
   watchers: WatcherSockets;
+  refusals: RefusalLog;
 }
 
 export function acceptUpgrades(
   server: Server,
-  { gate, forwarder, edge, tickets, agents, watchers }: UpgradeRooms,
+  { gate, forwarder, edge, tickets, agents, watchers, refusals }: UpgradeRooms,
 ): void {
   const base = { noServer: true, perMessageDeflate: false, clientTracking: false } as const;
   const agentServer = new WebSocketServer({ ...base, maxPayload: FRAME_BYTES_MAX, handleProtocols: () => false });
@@ -77,13 +80,20 @@ export function acceptUpgrades(
     const id = randomUUID();
     open(request, socket, head, id).then(
       () => socket.off("error", ignore),
-      (error: unknown) => refuse(socket, error, id),
+      (error: unknown) => {
+        const refused = refusalOf(error);
+        const isAgent = request.url?.split("?", 1)[0] === routes.agentSession.path;
+        const route = isAgent ? "agentSession" : "events";
+        const refusal = refusalFor(refused, { raw: request, id, route, caller: undefined });
+        if (refusal) refusals.record(refusal);
+        refuse(socket, refused, id);
+      },
     );
   });
 }
 
-function refuse(socket: Duplex, error: unknown, id: string): void {
-  const { problem, retryAfter } = problemOf(refusalOf(error), id);
+function refuse(socket: Duplex, error: AiravataError, id: string): void {
+  const { problem, retryAfter } = problemOf(error, id);
   const body = JSON.stringify(problem);
   const head = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,

@@ -1,0 +1,138 @@
+/**
+ * Refusals on their way into the audit: the answer does not wait for them. What is refused again within a minute to the
+ * same caller, for the same reason, becomes a number, so that a flood of strangers is an entry a minute for each address.
+ * All of it is bounded; what does not fit, because the database is away for long, is counted and the count is told.
+ */
+import type { Logger } from "../../../shared/log/log.ts";
+import { SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
+import type { Clock } from "../../../shared/time/clock.ts";
+import type { AuditEntry, By } from "../../store/audit.ts";
+
+export interface Refusal {
+  by: By;
+  /** The route's id. */
+  route: string;
+  /** What was asked for; null when nobody knows, or when a stranger asked. */
+  resource: { type: string; id: string } | null;
+  code: string;
+}
+
+export interface RefusalLog {
+  /** Never throws, never waits. */
+  record(refusal: Refusal): void;
+  /** What is due now, written. It runs by itself; exported for tests and for the end. */
+  flush(): Promise<void>;
+  /** Writes what there is, once. */
+  close(): Promise<void>;
+}
+
+/** Half a second after an answer at most: nobody waits for it, and a batch is worth its commit. */
+const FLUSH_MS = 500;
+const WINDOW_MS = 60_000;
+/** Some 600 B each: 6 MB, or ten seconds of a database that is away under a thousand refusals a second. */
+const QUEUE_MAX = 10_000;
+/** Callers that are counted apart within a minute; all further ones are counted together. */
+const WINDOWS_MAX = 10_000;
+const BATCH_MAX = 500;
+
+interface Window {
+  untilMono: number;
+  entry: AuditEntry;
+  /** Beyond the first, which was written at once. */
+  more: number;
+}
+
+export function createRefusalLog(options: {
+  append(entries: readonly AuditEntry[]): Promise<void>;
+  clock: Pick<Clock, "mono">;
+  log: Logger;
+}): RefusalLog {
+  const { append, clock, log } = options;
+  const windows = new Map<string, Window>();
+  let queue: AuditEntry[] = [];
+  let dropped = 0;
+  let failing = false;
+  let flushing: Promise<void> | undefined;
+
+  const push = (entry: AuditEntry): void => {
+    if (queue.length < QUEUE_MAX) queue.push(entry);
+    else dropped++;
+  };
+  const endWindows = (nowMono: number): void => {
+    // In the order in which they began, which is that of their ends.
+    for (const [key, { untilMono, entry, more }] of windows) {
+      if (untilMono > nowMono) return;
+      windows.delete(key);
+      if (more > 0)
+        push({ ...entry, by: { ...entry.by, request: null }, after: { more, within_seconds: WINDOW_MS / 1000 } });
+    }
+  };
+  const write = async (nowMono: number): Promise<void> => {
+    endWindows(nowMono);
+    try {
+      while (queue.length > 0) {
+        await append(queue.slice(0, BATCH_MAX));
+        queue = queue.slice(BATCH_MAX);
+        if (dropped > 0) {
+          push(droppedEntry(dropped));
+          dropped = 0;
+        }
+      }
+      if (failing) log.info("refusals reach the audit again");
+      failing = false;
+    } catch (error) {
+      if (!failing) log.warn("refusals do not reach the audit; they wait", { error, waiting: queue.length });
+      failing = true;
+    }
+  };
+  const flush = (nowMono = clock.mono()): Promise<void> => {
+    flushing ??= write(nowMono).finally(() => {
+      flushing = undefined;
+    });
+    return flushing;
+  };
+  const timer = setInterval(() => void flush(), FLUSH_MS);
+  timer.unref();
+  return {
+    record: (refusal) => {
+      let entry = entryOf(refusal);
+      let key = keyOf(refusal);
+      if (!windows.has(key) && windows.size >= WINDOWS_MAX) {
+        key = keyOf({ ...refusal, by: NOBODY });
+        entry = { ...entry, by: NOBODY, resource: null };
+      }
+      const window = windows.get(key);
+      if (window) {
+        window.more++;
+        return;
+      }
+      windows.set(key, { untilMono: clock.mono() + WINDOW_MS, entry, more: 0 });
+      push(entry);
+    },
+    flush: () => flush(),
+    close: async () => {
+      clearInterval(timer);
+      await flushing;
+      await flush(Number.POSITIVE_INFINITY);
+      const lost = queue.length + dropped;
+      if (lost > 0) log.warn("refusals were lost to the audit: the database did not take them", { refusals: lost });
+    },
+  };
+}
+
+const NOBODY: By = { actor: SYSTEM_ACTOR, via: "nobody", address: null, request: null };
+
+/** What a stranger asks for is his to choose, so it does not tell him apart. */
+function keyOf({ by, route, resource, code }: Refusal): string {
+  const thing = by.actor === SYSTEM_ACTOR ? null : resource;
+  return JSON.stringify([by.actor, by.via, by.address, route, thing?.type, thing?.id, code]);
+}
+
+function entryOf({ by, route, resource, code }: Refusal): AuditEntry {
+  const known = by.actor !== SYSTEM_ACTOR;
+  return { by, action: route, resource: known ? resource : null, outcome: "refused", code };
+}
+
+function droppedEntry(refusals: number): AuditEntry {
+  return { by: { ...NOBODY, via: "system" }, action: "audit.refusals_dropped", resource: null, after: { refusals } };
+}
