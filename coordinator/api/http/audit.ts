@@ -27,7 +27,7 @@ export function auditHandlers({ audit }: { audit: AuditLog }): Handlers<AuditRou
 
     exportAudit: async ({ query: { sealed, ...asked }, permit }) => {
       const visible = await permit.visible();
-      const answer = { contentType: "application/jsonl; charset=utf-8", filename: "audit.jsonl" };
+      const answer = { contentType: "application/x-ndjson; charset=utf-8", filename: "audit.jsonl" };
       if (sealed !== "true") return { ...answer, stream: exportAudit(audit, decodeFilter(asked), visible) };
       // A chain with links left out is none.
       await permit.require("platform", "main", "administer");

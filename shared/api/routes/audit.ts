@@ -18,7 +18,7 @@ export const auditRoutes = {
     tag: "audit",
     query: audit.exportAuditQuery,
     answers: {
-      200: { description: "A line per entry, and per seal when asked for", contentType: "application/jsonl" },
+      200: { description: "A line per entry, and per seal when asked for", contentType: "application/x-ndjson" },
     },
   },
   auditHead: {

@@ -138,7 +138,7 @@ async function answers(t: TestContext): Promise<Map<RouteId, { status: number; b
     const init =
       body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
     const response = await ask(at, routes[id].method, path, init);
-    const answer = response.headers.get("content-type")?.includes("json")
+    const answer = response.headers.get("content-type")?.match(/[/+]json/)
       ? await response.json()
       : await response.text();
     given.set(id, { status: response.status, body: answer });
@@ -238,6 +238,11 @@ tasks:
   await call("listEnrolmentTokens", `${api}/enrolment-tokens`);
   await call("revokeEnrolmentToken", `${api}/enrolment-tokens/2`);
   await call("enrolAgent", `${api}/agent/enrol`, { token: "aet_no", name: "x", public_key: "AAAA" });
+  await call("listAudit", `${api}/audit?action=experiment&outcome=done`);
+  await call("getAuditEntry", `${api}/audit/1`);
+  await call("exportAudit", `${api}/audit/export`);
+  await call("listAuditSeals", `${api}/audit/seals`);
+  for (const id of ["auditHead", "checkAudit"] as const) await call(id, routes[id].path);
   for (const id of ["currentUser", "health", "healthDatabase", "healthReady", "openapi"] as const)
     await call(id, routes[id].path);
   await call("metrics", "/metrics");
