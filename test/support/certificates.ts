@@ -33,18 +33,27 @@ export class Authority {
   }
 
   /** For a server that is reached by these names (`DNS:…`, `IP:…`). */
-  server(names = "DNS:localhost,IP:127.0.0.1", more: string[] = []): CertificateFiles {
-    return this.#sign("/CN=coordinator", [`subjectAltName=${names}`, "extendedKeyUsage=serverAuth"], more);
+  server(names = "DNS:localhost,IP:127.0.0.1"): CertificateFiles {
+    return this.#sign("/CN=coordinator", [`subjectAltName=${names}`, "extendedKeyUsage=serverAuth"]);
+  }
+
+  /** One that was over yesterday. */
+  expired(): CertificateFiles {
+    const { cert, key } = this.server();
+    const asked = `${cert}.csr`;
+    openssl("req", "-new", "-key", key, "-subj", "/CN=coordinator", "-out", asked);
+    openssl("x509", "-req", "-in", asked, "-CA", this.file, "-CAkey", this.#key, "-days", "-1", "-out", cert);
+    return { cert, key };
   }
 
   agent(name = "agent-1"): CertificateFiles {
-    return this.#sign(`/CN=${name}`, ["extendedKeyUsage=clientAuth"], []);
+    return this.#sign(`/CN=${name}`, ["extendedKeyUsage=clientAuth"]);
   }
 
-  #sign(subject: string, extensions: string[], more: string[]): CertificateFiles {
+  #sign(subject: string, extensions: string[]): CertificateFiles {
     const base = join(this.directory, String(++this.#made));
     const [cert, key] = [`${base}.crt`, `${base}.key`];
-    const signing = ["-CA", this.file, "-CAkey", this.#key, ...more];
+    const signing = ["-CA", this.file, "-CAkey", this.#key];
     request(cert, key, subject, ["basicConstraints=CA:FALSE", ...extensions], signing);
     return { cert, key };
   }
@@ -59,5 +68,9 @@ function request(cert: string, key: string, subject: string, extensions: string[
   const fixed = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
   const files = ["-out", cert, "-keyout", key, "-subj", subject];
   const added = extensions.flatMap((extension) => ["-addext", extension]);
-  execFileSync("openssl", [...fixed, ...files, ...added, ...more], { stdio: ["ignore", "ignore", "pipe"] });
+  openssl(...fixed, ...files, ...added, ...more);
+}
+
+function openssl(...words: string[]): void {
+  execFileSync("openssl", words, { stdio: ["ignore", "ignore", "pipe"] });
 }
