@@ -83,7 +83,7 @@ function failureOf(where: string, deadlineMs: number, failure: CallFailure): Air
   }
   const why =
     code === DEADLINE_EXCEEDED
-      ? `gave no answer within ${deadlineMs / 1000} s`
+      ? `gave no answer within ${Math.round(deadlineMs / 1000)} s`
       : code === UNAVAILABLE
         ? "is not reachable"
         : isWrongKey(failure)

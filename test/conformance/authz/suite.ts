@@ -155,6 +155,27 @@ export function authorizationSuite(name: string, { open, other, skip = false }: 
     assert.deepEqual(await engine.check([], revision), []);
   });
 
+  promise(
+    "who asks at the same time gets his own answers, and a question that has none spoils no other",
+    async (engine, p) => {
+      const revision = await engine.apply(
+        touch(...Array.from({ length: 30 }, (_, i) => `project:${p}${i}#viewer@user:${i}`)),
+      );
+      const asked = Array.from({ length: 90 }, (_, i) =>
+        i % 3 === 2
+          ? engine.check([question(`project:${p}#fly@user:1`)], revision).catch((error) => error.code)
+          : engine.check(
+              [question(`project:${p}${i}#view@user:${i}`), question(`project:${p}${i}#manage@user:${i}`)],
+              revision,
+            ),
+      );
+      const expected = Array.from({ length: 90 }, (_, i) =>
+        i % 3 === 2 ? "authorization_unavailable" : [i < 30, false],
+      );
+      assert.deepEqual(await Promise.all(asked), expected);
+    },
+  );
+
   promise("read gives everything once, in pages", async (engine, p) => {
     const all = Array.from({ length: 2_500 }, (_, i) => `project:${p}${i}#viewer@group:${p}#member`);
     await engine.apply(touch(...all, `group:${p}#member@user:1`));
