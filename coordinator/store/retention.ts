@@ -6,8 +6,9 @@
 import type { DatabaseAddress } from "../../db/address.ts";
 import type { ConnectionPool } from "../../db/pool.ts";
 import type { ExperimentDefinition } from "../../shared/model/definition.ts";
-import type { ActorId, ExperimentId } from "../../shared/model/ids.ts";
+import type { ActorId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import { archiveLines } from "./archive-lines.ts";
+import { type AuditEntry, type By, writeAudit } from "./audit.ts";
 import { allNumbers, BIGINT } from "./columns.ts";
 import { definitionsBySeq } from "./definitions.ts";
 import { type Dropped, dropPartitions } from "./drop.ts";
@@ -67,8 +68,11 @@ export interface RetentionStore {
   usage(ids: readonly ExperimentId[]): Promise<StoredUsage[]>;
   /** Everything the journal has of it, as lines of JSON without their ends. */
   lines(id: ExperimentId): AsyncIterable<string>;
-  /** Archives what still is as it was summed up; returns which. None when another term reigns. */
-  archive(term: number, records: readonly ArchiveRecord[]): Promise<ExperimentId[]>;
+  /**
+   * Archives what still is as it was summed up; returns which. None when another term reigns. `by`: somebody, whom the
+   * audit names; null: because its time had come.
+   */
+  archive(term: number, records: readonly ArchiveRecord[], by: By | null): Promise<ExperimentId[]>;
   /** Drops partitions in which everything is archived. */
   dropPartitions(signal: AbortSignal): Promise<Dropped>;
   /** Removes rows of the other tables that nothing needs any more. */
@@ -102,7 +106,7 @@ export function createRetentionStore(address: DatabaseAddress, pool: ConnectionP
     contents: (ids, decisionsMax) => readContents(pool, shard, allNumbers([ids], BIGINT), decisionsMax),
     usage: (ids) => pool.rows<StoredUsage>(USAGE, [shard, allNumbers([ids], BIGINT)]),
     lines: (id) => archiveLines(pool, shard, id),
-    archive: (term, records) => archive(pool, shard, term, records),
+    archive: (term, records, by) => archive(pool, shard, term, records, by),
     dropPartitions: (signal) => dropPartitions(address, shard, signal),
     trim: (signal) => trimmer.run(signal),
   };
@@ -162,13 +166,14 @@ function archive(
   shard: number,
   term: number,
   records: readonly ArchiveRecord[],
+  by: By | null,
 ): Promise<ExperimentId[]> {
   return pool.use(async (connection) => {
     await connection.query("begin", STATEMENT_TIMEOUT_MS);
     try {
       // A statement of its own before the check: what it sees is then newer than any takeover.
       await connection.query(`select pg_advisory_xact_lock_shared(${APPEND_LOCK}, ${shard})`, STATEMENT_TIMEOUT_MS);
-      const rows = await connection.rows<{ experiment: ExperimentId }>(
+      const rows = await connection.rows<{ experiment: ExperimentId; project: ProjectId }>(
         `with summed as (
            select * from unnest($3::bigint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[])
              as s(experiment, ended_seq, summary, spec, file, file_sha256, file_bytes)
@@ -177,12 +182,12 @@ function archive(
            from summed s, ${NEWEST}, leadership l
            where l.shard = $1 and l.term = $2 and x.shard = $1 and x.experiment = s.experiment
              and x.ended_seq = s.ended_seq and x.archived_at is null and ${FOLDED}
-           returning x.experiment
+           returning x.experiment, x.project
          )
          insert into experiment_summary (shard, experiment, summary, spec, file, file_sha256, file_bytes)
          select $1, s.experiment, s.summary, s.spec, s.file, s.file_sha256, s.file_bytes
          from summed s join archived a on a.experiment = s.experiment
-         returning experiment`,
+         returning experiment, (select project from archived a where a.experiment = experiment_summary.experiment) as project`,
         [
           shard,
           term,
@@ -196,6 +201,11 @@ function archive(
         ],
         STATEMENT_TIMEOUT_MS,
       );
+      if (by)
+        await writeAudit(
+          connection,
+          rows.map((row) => archivedEntry(row, by)),
+        );
       await connection.query("commit", STATEMENT_TIMEOUT_MS);
       return rows.map(({ experiment }) => experiment);
     } catch (error) {
@@ -203,6 +213,10 @@ function archive(
       throw error;
     }
   });
+}
+
+function archivedEntry({ experiment, project }: { experiment: ExperimentId; project: ProjectId }, by: By): AuditEntry {
+  return { by, action: "experiment.archive", resource: { type: "experiment", id: experiment }, project };
 }
 
 /** What stays of an archived experiment; undefined when it is not archived. */

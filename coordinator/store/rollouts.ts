@@ -1,7 +1,10 @@
 /** Rollouts of agent programs, the agents they go to, and what the operator allows each agent. */
+import type { Connection } from "../../db/connection.ts";
 import type { ConnectionPool } from "../../db/pool.ts";
-import type { ActorId, AgentId } from "../../shared/model/ids.ts";
+import type { AgentId, ProjectId } from "../../shared/model/ids.ts";
 import type { RolloutState, TargetState } from "../../shared/model/update.ts";
+import { type By, writeAudit } from "./audit.ts";
+import { transaction } from "./transaction.ts";
 
 export interface StoredRollout {
   rollout: number;
@@ -34,7 +37,7 @@ export interface UpdatePolicy {
 
 export interface RolloutStore {
   /** Ends the active one and makes another, for these agents in this order. */
-  create(rollout: { version: string; agents: AgentId[]; actor: ActorId }): Promise<number>;
+  create(rollout: { version: string; agents: AgentId[]; by: By }): Promise<number>;
   active(): Promise<StoredRollout | undefined>;
   find(rollout: number): Promise<StoredRollout | undefined>;
   /** Newest first, beginning before `before`. */
@@ -53,10 +56,10 @@ export interface RolloutStore {
   }): Promise<boolean>;
   /** What the agent says; it counts while it was asked and is not done. */
   report(report: { rollout: number; agent: AgentId; to: TargetState; message: string }): Promise<boolean>;
-  /** False when it had ended. */
-  end(rollout: number, state: Exclude<RolloutState, "ACTIVE">, reason: string): Promise<boolean>;
+  /** False when it had ended. `by`: somebody, whom the audit names; null: it ended by itself. */
+  end(rollout: number, state: Exclude<RolloutState, "ACTIVE">, reason: string, by: By | null): Promise<boolean>;
   policies(agents: readonly AgentId[]): Promise<UpdatePolicy[]>;
-  setPolicy(policy: UpdatePolicy, actor: ActorId): Promise<void>;
+  setPolicy(policy: UpdatePolicy, by: By): Promise<void>;
 }
 
 interface RolloutRow {
@@ -82,10 +85,11 @@ export function createRolloutStore(pool: ConnectionPool): RolloutStore {
   const changed = async (text: string, values: unknown[]): Promise<boolean> =>
     (await pool.rows(text, values)).length === 1;
   return {
-    create: async ({ version, agents, actor }) => {
-      const [row] = await pool.rows<{ rollout: number }>(
-        // The count makes the end of the active one come first: there is room for one.
-        `with stopped as (
+    create: ({ version, agents, by }) =>
+      transaction(pool, async (connection) => {
+        const [row] = await connection.rows<{ rollout: number; stopped: number | null }>(
+          // The count makes the end of the active one come first: there is room for one.
+          `with stopped as (
            update agent_rollout set state = 'STOPPED', reason = 'another rollout took its place', ended_at = now()
            where state = 'ACTIVE' returning rollout
          ), made as (
@@ -95,11 +99,14 @@ export function createRolloutStore(pool: ConnectionPool): RolloutStore {
            insert into agent_rollout_target (rollout, agent, position)
            select made.rollout, x.agent, x.position - 1 from made, unnest($3::bigint[]) with ordinality as x(agent, position)
            returning rollout
-         ) select rollout from made`,
-        [version, actor, agents],
-      );
-      return (row as { rollout: number }).rollout;
-    },
+         ) select rollout, (select rollout from stopped) as stopped from made`,
+          [version, by.actor, agents],
+          TIMEOUT_MS,
+        );
+        const { rollout, stopped } = row as { rollout: number; stopped: number | null };
+        await audit(connection, by, "rollout.begin", rollout, { after: { version, agents, stopped } });
+        return rollout;
+      }),
     active: async () => {
       const [row] = await pool.rows<RolloutRow>(`select ${ROLLOUT} from agent_rollout where state = 'ACTIVE'`);
       return row && rolloutOf(row);
@@ -141,26 +148,58 @@ export function createRolloutStore(pool: ConnectionPool): RolloutStore {
          returning t.agent`,
         [rollout, agent, to, message],
       ),
-    end: (rollout, state, reason) =>
-      changed(
-        `update agent_rollout set state = $2, reason = $3, ended_at = now()
-         where rollout = $1 and state = 'ACTIVE' returning rollout`,
-        [rollout, state, reason],
-      ),
+    end: (rollout, state, reason, by) =>
+      transaction(pool, async (connection) => {
+        const ended = await connection.rows(
+          `update agent_rollout set state = $2, reason = $3, ended_at = now()
+           where rollout = $1 and state = 'ACTIVE' returning rollout`,
+          [rollout, state, reason],
+          TIMEOUT_MS,
+        );
+        if (ended.length === 0) return false;
+        if (by) await audit(connection, by, "rollout.stop", rollout, { after: { state, reason } });
+        return true;
+      }),
     policies: (agents) =>
       pool.rows<UpdatePolicy>(
         `select agent, pinned_version as "pinnedVersion", refused from agent_update_policy where agent = any($1::bigint[])`,
         [agents],
       ),
-    setPolicy: async ({ agent, pinnedVersion, refused }, actor) => {
-      await pool.rows(
-        `insert into agent_update_policy (agent, pinned_version, refused, changed_by) values ($1, $2, $3, $4)
+    setPolicy: ({ agent, pinnedVersion, refused }, by) =>
+      transaction(pool, async (connection) => {
+        const text = `select pinned_version as "pinnedVersion", refused from agent_update_policy where agent = $1 for update`;
+        const [before] = await connection.rows(text, [agent], TIMEOUT_MS);
+        await connection.rows(
+          `insert into agent_update_policy (agent, pinned_version, refused, changed_by) values ($1, $2, $3, $4)
          on conflict (agent) do update set pinned_version = excluded.pinned_version, refused = excluded.refused,
            changed_by = excluded.changed_by, changed_at = now()`,
-        [agent, pinnedVersion, refused, actor],
-      );
-    },
+          [agent, pinnedVersion, refused, by.actor],
+          TIMEOUT_MS,
+        );
+        const [row] = await connection.rows<{ project: ProjectId | null }>(
+          "select case when any_project then null else project end as project from agent where agent = $1",
+          [agent],
+          TIMEOUT_MS,
+        );
+        const resource = { type: "agent", id: agent };
+        const after = { pinnedVersion, refused };
+        await writeAudit(connection, [
+          { by, action: "agent.set_update_policy", resource, project: row?.project ?? null, before, after },
+        ]);
+      }),
   };
+}
+
+const TIMEOUT_MS = 5_000;
+
+function audit(
+  connection: Connection,
+  by: By,
+  action: string,
+  rollout: number,
+  states: { after: unknown },
+): Promise<void> {
+  return writeAudit(connection, [{ by, action, resource: { type: "rollout", id: rollout }, ...states }]);
 }
 
 function rolloutOf(row: RolloutRow): StoredRollout {

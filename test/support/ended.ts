@@ -59,6 +59,7 @@ export async function endedStage(t: TestContext, version: "embedded" | "15" = "e
       retention.archive(
         reign.term,
         experiments.map((experiment) => archiveRecord(experiment, endedSeq)),
+        null,
       ),
   };
 }

@@ -11,6 +11,7 @@ import {
   listEnrolmentTokens,
   revokeEnrolmentToken,
 } from "../../domain/agent/enrolment.ts";
+import type { AuditLog } from "../../domain/audit/query.ts";
 import type { ProjectSources } from "../../domain/project/projects.ts";
 import { encodeAgent, encodeEnrolmentToken } from "../encode.ts";
 import { encodeHistory } from "../encode-figures.ts";
@@ -31,7 +32,7 @@ type AgentRoutes = Extract<
 >;
 
 export function agentHandlers(
-  sources: AgentSources & EnrolmentSources & ProjectSources & { access: AccessControl },
+  sources: AgentSources & EnrolmentSources & ProjectSources & { access: AccessControl; audit: AuditLog },
 ): Handlers<AgentRoutes> {
   const { enrolment } = sources;
   const created = new RememberedAnswers<CreatedEnrolmentToken>();
@@ -50,9 +51,9 @@ export function agentHandlers(
       return ok({ agent: params.agent, items: rows.map(encodeHistory) });
     },
 
-    drainAgent: async ({ params, body }) => {
+    drainAgent: async ({ params, body, caller }) => {
       const reason = body.reason ?? "drained by request";
-      return ok(encodeAgent(await drainAgent(sources, params.agent as AgentId, reason)));
+      return ok(encodeAgent(await drainAgent(sources, params.agent as AgentId, reason, byOf(caller))));
     },
 
     enrolAgent: async ({ body }) => {

@@ -19,7 +19,7 @@ import type { Archive } from "../../domain/retention/archive.ts";
 import { taskIdText } from "../../domain/task/find.ts";
 import { listTasks } from "../../domain/task/list.ts";
 import { encodeExperiment, encodeFailure, encodeTask, timestamp } from "../encode.ts";
-import type { Caller } from "./access.ts";
+import { byOf, type Caller } from "./access.ts";
 import { type Handlers, type JsonAnswer, ok } from "./register.ts";
 
 type ExperimentRoutes = Extract<
@@ -85,7 +85,9 @@ export function experimentHandlers(
     resumeExperiment: (call) => decide(sources, "resume", call),
     retryExperiment: (call) => decide(sources, "retry", call),
 
-    retireExperiment: async ({ params }) => ok(encodeExperiment(await archive.one(experimentId(params)))),
+    retireExperiment: async ({ params, caller }) => {
+      return ok(encodeExperiment(await archive.one(experimentId(params), byOf(caller))));
+    },
 
     explainExperiment: async ({ params }) => {
       const { record, reasons, waiting, failures } = await explainExperiment(sources, experimentId(params));

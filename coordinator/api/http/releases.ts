@@ -13,6 +13,7 @@ import {
   stopRollout,
 } from "../../domain/release/rollouts.ts";
 import { timestamp, timestampOrNull } from "../encode.ts";
+import { byOf } from "./access.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type ReleaseRoutes = Extract<
@@ -58,7 +59,7 @@ export function releaseHandlers(sources: RolloutSources, changed: () => void): H
 
     beginRollout: async ({ body, caller }) => {
       const agents = (body.agents as AgentId[] | undefined) ?? null;
-      const rollout = await beginRollout(sources, { version: body.version, agents, actor: caller.actor });
+      const rollout = await beginRollout(sources, { version: body.version, agents, by: byOf(caller) });
       changed();
       return { status: 201, body: encodeDetail(rollout) };
     },
@@ -70,13 +71,15 @@ export function releaseHandlers(sources: RolloutSources, changed: () => void): H
 
     getRollout: async ({ params }) => ok(encodeDetail(await findRollout(sources, params.rollout))),
 
-    stopRollout: async ({ params, body }) => {
-      return ok(encodeDetail(await stopRollout(sources, params.rollout, body.reason ?? "stopped by request")));
+    stopRollout: async ({ params, body, caller }) => {
+      return ok(
+        encodeDetail(await stopRollout(sources, params.rollout, body.reason ?? "stopped by request", byOf(caller))),
+      );
     },
 
     setUpdatePolicy: async ({ params, body, caller }) => {
       const { pinned_version: pinnedVersion, updates_refused: refused } = body;
-      await setUpdatePolicy(sources, { agent: params.agent as AgentId, pinnedVersion, refused }, caller.actor);
+      await setUpdatePolicy(sources, { agent: params.agent as AgentId, pinnedVersion, refused }, byOf(caller));
       changed();
       return ok(body);
     },

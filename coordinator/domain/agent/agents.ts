@@ -3,8 +3,10 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import type { AgentStore, StoredAgent } from "../../store/agents.ts";
+import type { AuditLog } from "../../store/audit-log.ts";
 import type { RolloutStore } from "../../store/rollouts.ts";
 import { numbersOf, type Visible } from "../access/access.ts";
+import type { By } from "../access/by.ts";
 import type { Listed } from "../experiment/list.ts";
 import type { AgentFigures } from "./figures.ts";
 import type { HistoryRow } from "./node-history.ts";
@@ -41,7 +43,12 @@ export async function findAgent(sources: AgentSources, id: AgentId): Promise<Age
  * Asks an agent to take nothing new and to leave when it is done. Throws `agent_not_found`, `agent_offline` (it would
  * come back READY, so there is nothing to be told), `not_leading`.
  */
-export async function drainAgent(sources: AgentSources, id: AgentId, reason: string): Promise<AgentRecord> {
+export async function drainAgent(
+  sources: AgentSources & { audit: Pick<AuditLog, "append"> },
+  id: AgentId,
+  reason: string,
+  by: By,
+): Promise<AgentRecord> {
   const { view } = await findAgent(sources, id);
   if (!view || (view.state !== "READY" && view.state !== "DRAINING")) {
     throw new AiravataError(
@@ -49,6 +56,11 @@ export async function drainAgent(sources: AgentSources, id: AgentId, reason: str
       `agent ${id} is ${view?.state ?? "OFFLINE"} and must be READY to be drained`,
     );
   }
+  // Nothing of it is in the database: told before it is done, so that it is never done untold.
+  const { serves: project = null } = (await sources.agents.find(id)) ?? {};
+  await sources.audit.append([
+    { by, action: "agent.drain", resource: { type: "agent", id }, project, after: { reason } },
+  ]);
   sources.dispatcher.drain(id, reason);
   return findAgent(sources, id);
 }

@@ -5,10 +5,11 @@
 import { API_PREFIX } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Logger } from "../../../shared/log/log.ts";
-import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
 import type { TargetState, UpdatePhase } from "../../../shared/model/update.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import type { StoredRollout, StoredTarget, UpdatePolicy } from "../../store/rollouts.ts";
+import type { By } from "../access/by.ts";
 import { type AgentSources, findAgent } from "../agent/agents.ts";
 import type { Listed } from "../experiment/list.ts";
 import { decideRollout, type UpdatePeer } from "./decide.ts";
@@ -39,7 +40,7 @@ const STATE_OF: Record<UpdatePhase, TargetState> = {
  */
 export async function beginRollout(
   sources: RolloutSources,
-  request: { version: string | undefined; agents: AgentId[] | null; actor: ActorId },
+  request: { version: string | undefined; agents: AgentId[] | null; by: By },
 ): Promise<RolloutRecord> {
   const { version } = await sources.releases.find(request.version);
   const chosen = request.agents ?? connected(sources.dispatcher);
@@ -48,7 +49,7 @@ export async function beginRollout(
   }
   const agents = [...new Set(chosen)];
   for (const agent of agents) await findAgent(sources, agent);
-  return findRollout(sources, await sources.rollouts.create({ version, agents, actor: request.actor }));
+  return findRollout(sources, await sources.rollouts.create({ version, agents, by: request.by }));
 }
 
 /** Throws `rollout_not_found`. */
@@ -72,8 +73,8 @@ export async function listRollouts(
 }
 
 /** Nobody else is asked; who is under way goes on. Throws `rollout_not_found`, `rollout_ended`. */
-export async function stopRollout(sources: RolloutSources, id: number, reason: string): Promise<RolloutRecord> {
-  if (!(await sources.rollouts.end(id, "STOPPED", reason))) {
+export async function stopRollout(sources: RolloutSources, id: number, reason: string, by: By): Promise<RolloutRecord> {
+  if (!(await sources.rollouts.end(id, "STOPPED", reason, by))) {
     const { state } = await findRollout(sources, id);
     throw new AiravataError("rollout_ended", `rollout ${id} is ${state} but must be ACTIVE to be stopped`);
   }
@@ -81,9 +82,9 @@ export async function stopRollout(sources: RolloutSources, id: number, reason: s
 }
 
 /** Throws `agent_not_found`. */
-export async function setUpdatePolicy(sources: RolloutSources, policy: UpdatePolicy, actor: ActorId): Promise<void> {
+export async function setUpdatePolicy(sources: RolloutSources, policy: UpdatePolicy, by: By): Promise<void> {
   await findAgent(sources, policy.agent);
-  await sources.rollouts.setPolicy(policy, actor);
+  await sources.rollouts.setPolicy(policy, by);
 }
 
 /** Takes an agent's word; true when it changed something. */
@@ -104,7 +105,7 @@ export async function advanceRollout(
   const [targets, release] = await Promise.all([rollouts.targets(rollout), releases.find(version).catch(gone)]);
   if (release === undefined) {
     const reason = `version ${version} is not published on the coordinator that leads any more`;
-    return rollouts.end(rollout, "STOPPED", reason);
+    return rollouts.end(rollout, "STOPPED", reason, null);
   }
   const ids = targets.map(({ agent }) => agent);
   const policies = new Map((await rollouts.policies(ids)).map((policy) => [policy.agent, policy]));
@@ -120,7 +121,7 @@ export async function advanceRollout(
     const { sha256, sizeBytes } = file;
     ports.programs.ask(agent, { type: "update", rollout, version, sha256, sizeBytes, path });
   }
-  if (end !== null && (await rollouts.end(rollout, end.state, end.reason))) {
+  if (end !== null && (await rollouts.end(rollout, end.state, end.reason, null))) {
     ports.log[end.state === "DONE" ? "info" : "warn"]("a rollout has ended", { rollout, version, ...end });
   }
   return end === null && moves.some(({ to }) => to === "UPDATED" || to === "SKIPPED");

@@ -10,6 +10,7 @@ import type { ExperimentId } from "../../../shared/model/ids.ts";
 import type { Clock } from "../../../shared/time/clock.ts";
 import type { TaskCounts } from "../../dispatch/contract.ts";
 import type { Archivable, ArchiveRecord, RetentionStore, StoredContents, StoredUsage } from "../../store/retention.ts";
+import type { By } from "../access/by.ts";
 import { FAILURES_READ_MAX, groupFailures } from "../experiment/explain.ts";
 import { findRecord, type Sources, templateCounts } from "../experiment/find.ts";
 import type { ExperimentRecord } from "../experiment/record.ts";
@@ -30,7 +31,7 @@ export interface Archive {
   /** Archives what is due, a bounded number; true when there is more. Rejects with `archive_not_written`, `not_leading`. */
   due(signal: AbortSignal): Promise<boolean>;
   /** One at once, because a person says so. Rejects with `experiment_state_conflict`, and as `due` does. */
-  one(id: ExperimentId): Promise<ExperimentRecord>;
+  one(id: ExperimentId, by: By): Promise<ExperimentRecord>;
 }
 
 /** Experiments of one transaction. */
@@ -43,7 +44,7 @@ const zip = promisify(gzip);
 export function createArchive({ sources, store, clock, retentionMs, directory }: ArchiveOptions): Archive {
   const { dispatcher, history } = sources;
 
-  const archive = async (chosen: readonly Archivable[]): Promise<ExperimentId[]> => {
+  const archive = async (chosen: readonly Archivable[], by: By | null): Promise<ExperimentId[]> => {
     const ids = chosen.map(({ experiment }) => experiment);
     const usage = Map.groupBy(await store.usage(ids), ({ experiment }) => experiment);
     const contents = new Map((await store.contents(ids, DECISIONS_MAX)).map((each) => [each.experiment, each]));
@@ -59,6 +60,7 @@ export function createArchive({ sources, store, clock, retentionMs, directory }:
       return await store.archive(
         retired.term,
         records.filter(({ experiment }) => retired.ids.includes(experiment)),
+        by,
       );
     } finally {
       retired.done();
@@ -96,11 +98,11 @@ export function createArchive({ sources, store, clock, retentionMs, directory }:
       if (retentionMs === 0) return false;
       const chosen = await store.due(clock.wall(), retentionMs, BATCH_EXPERIMENTS);
       if (chosen.length === 0 || signal.aborted) return false;
-      const archived = await archive(chosen);
+      const archived = await archive(chosen, null);
       // Those that somebody decides about just now would come again at once.
       return archived.length === BATCH_EXPERIMENTS;
     },
-    one: async (id) => {
+    one: async (id, by) => {
       const record = await findRecord(sources, id);
       if (record.archivedAtMs !== null) return record;
       let chosen = await store.archivable(id);
@@ -109,7 +111,7 @@ export function createArchive({ sources, store, clock, retentionMs, directory }:
         await dispatcher.checkpoint();
         chosen = await store.archivable(id);
       }
-      if (!chosen?.folded || (await archive([chosen])).length === 0) throw unfinished(record);
+      if (!chosen?.folded || (await archive([chosen], by)).length === 0) throw unfinished(record);
       return findRecord(sources, id);
     },
   };

@@ -117,9 +117,9 @@ test("another term archives nothing", async (t) => {
   const { sql, retention, reign, run, checkpoint } = await endedStage(t);
   const ended = await run(1);
   await checkpoint();
-  assert.deepEqual(await retention.archive(reign.term + 1, [archiveRecord(1, ended)]), []);
+  assert.deepEqual(await retention.archive(reign.term + 1, [archiveRecord(1, ended)], null), []);
   await sql.query("update leadership set term = term + 1", 5_000);
-  assert.deepEqual(await retention.archive(reign.term, [archiveRecord(1, ended)]), []);
+  assert.deepEqual(await retention.archive(reign.term, [archiveRecord(1, ended)], null), []);
   await assert.rejects(reign.load(), Deposed);
 });
 
