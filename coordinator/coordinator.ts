@@ -19,6 +19,7 @@ import { createAbsenceReconciler } from "./background/absences.ts";
 import { auditReconcilers } from "./background/audit.ts";
 import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
+import { createRemovalReconciler, nudgeAfterChanges } from "./background/removals.ts";
 import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
@@ -192,11 +193,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       projectsReconciler(sources),
       authorization.reconciler,
       ...auditReconcilers(audit, settings.auditAnchor),
+      createRemovalReconciler({ ...sources, removals: store.removals, access: authorization.access }),
     ],
     source: dispatcher,
     log,
   });
+  const unfollow = nudgeAfterChanges(authorization.access, background.nudge);
   const stop = async (): Promise<void> => {
+    unfollow();
     await background.stop();
     // Whoever waits for a commit is answered before the sockets go.
     await dispatcher.stop();

@@ -57,6 +57,8 @@ export interface ExperimentView {
   templates: { name: string; counts: TaskCounts }[];
 }
 
+export type UnfinishedExperiment = Pick<ExperimentView, "experiment" | "project" | "actor" | "state" | "submittedAtMs">;
+
 export interface TaskView {
   template: number;
   index: number;
@@ -152,6 +154,8 @@ export interface Dispatcher {
   drain(agent: AgentId, reason: string): void;
   /** Only what is in memory: every unfinished experiment and recently ended ones. */
   experiment(id: ExperimentId): ExperimentView | undefined;
+  /** Every experiment of these projects that has not ended. Throws `not_leading`. */
+  unfinished(projects: ReadonlySet<ProjectId>): UnfinishedExperiment[];
   tasks(id: ExperimentId, template: number, from: number, to: number): TaskView[];
   /** Why a task is where it is, most important reason first. */
   explain(id: ExperimentId, template: number, index: number): Reason[];

@@ -18,7 +18,7 @@ import { createLoopFigures, journalLagMs, queueDepths } from "./loop.ts";
 import { NO_MUTATIONS } from "./mutations.ts";
 import { Deposed, type LeadershipPort, type Reign } from "./ports.ts";
 import { Reigning } from "./reigning.ts";
-import { agentViews, coreFigures, experimentView, projectViews, taskViews } from "./views.ts";
+import { agentViews, coreFigures, experimentView, projectViews, taskViews, unfinishedViews } from "./views.ts";
 
 /** Pause before the next campaign after a reign failed, so that a broken database is not hammered. */
 const CAMPAIGN_PAUSE_MS = 200;
@@ -170,6 +170,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const experiment = reign?.core.ledger.experiments.get(id);
       return reign !== null && experiment ? experimentView(reign.core, experiment) : undefined;
     },
+    unfinished: (projects) => unfinishedViews(lead().core, projects),
     tasks: (id, template, from, to) => {
       const reign = inTime();
       return reign ? taskViews(reign.core, id, template, from, to) : [];

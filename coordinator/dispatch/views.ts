@@ -4,7 +4,7 @@
  */
 import type { ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import { PHASE_NAMES, TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
-import type { AgentView, ExperimentView, TaskCounts, TaskView } from "./contract.ts";
+import type { AgentView, ExperimentView, TaskCounts, TaskView, UnfinishedExperiment } from "./contract.ts";
 import type { Core } from "./core.ts";
 import { competition, hasWork } from "./floor/share.ts";
 import { type ExperimentLedger, experimentState, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
@@ -29,6 +29,17 @@ export function experimentView(core: Core, experiment: ExperimentLedger): Experi
     running: core.running.get(experiment.id) ?? 0,
     templates,
   };
+}
+
+/** One look at each experiment in memory: some ten thousand are a millisecond. */
+export function unfinishedViews(core: Core, projects: ReadonlySet<ProjectId>): UnfinishedExperiment[] {
+  const found: UnfinishedExperiment[] = [];
+  for (const experiment of core.ledger.experiments.values()) {
+    if (experiment.endedAtMs !== null || !projects.has(experiment.project)) continue;
+    const { id, project, actor, submittedAtMs } = experiment;
+    found.push({ experiment: id, project, actor, submittedAtMs, state: experimentState(experiment) });
+  }
+  return found;
 }
 
 function countsOf(templates: TemplateLedger[]): TaskCounts {

@@ -19,6 +19,7 @@ import { createLeadership } from "./leadership.ts";
 import { createProjectStore, type ProjectStore } from "./projects.ts";
 import type { StoredHistory } from "./records.ts";
 import { createRelationshipStore, type RelationshipStore } from "./relationships.ts";
+import { createRemovalStore, type RemovalStore } from "./removals.ts";
 import { createResourceStore, type Registry, type ResourceStore } from "./resources.ts";
 import { createRetentionStore, type RetentionStore } from "./retention.ts";
 import { createRolloutStore, type RolloutStore } from "./rollouts.ts";
@@ -48,6 +49,7 @@ export interface Store {
   rollouts: RolloutStore;
   projects: ProjectStore;
   groups: GroupStore;
+  removals: RemovalStore;
   grants: GrantStore;
   resources: Record<Registry, ResourceStore>;
   relationships: RelationshipStore;
@@ -92,6 +94,7 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     rollouts: createRolloutStore(pool),
     projects: createProjectStore(pool),
     groups: createGroupStore(pool),
+    removals: createRemovalStore(pool),
     grants: createGrantStore(pool),
     resources: {
       compute_resource: createResourceStore(pool, "compute_resource"),

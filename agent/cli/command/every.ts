@@ -6,7 +6,9 @@ import { addProgramCommands } from "./completion.ts";
 import { addCoordinatorCommands } from "./coordinator.ts";
 import { addEnrolmentCommands } from "./enrolment.ts";
 import { addExperimentCommands } from "./experiment.ts";
+import { addGroupCommands } from "./group.ts";
 import { addProjectCommands } from "./project.ts";
+import { addResourceCommands } from "./resource.ts";
 import { addRunCommand } from "./run.ts";
 import { addTaskCommands } from "./task.ts";
 import type { Bind } from "./tree.ts";
@@ -22,6 +24,8 @@ export function addEveryCommand(program: Command, bind: Bind): void {
   addAgentCommands(program, bind);
   addEnrolmentCommands(program, bind);
   addProjectCommands(program, bind);
+  addGroupCommands(program, bind);
+  addResourceCommands(program, bind);
   addAdminCommands(program, bind);
   program.commandsGroup("This program:");
   addProgramCommands(program, bind);

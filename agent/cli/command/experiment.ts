@@ -9,6 +9,7 @@ import { collectPages, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
 import { type Column, renderFields, renderTable } from "../table.ts";
 import { explainExperiment } from "./explain.ts";
 import { downloadCommand, outputsCommand } from "./outputs.ts";
+import { addShareCommands } from "./share.ts";
 import { addCommand, addGroup, type Bind, oneOf, wholeNumber } from "./tree.ts";
 import { watchCommand } from "./watch.ts";
 
@@ -146,6 +147,7 @@ export function addExperimentCommands(program: Command, bind: Bind): void {
     bind,
     downloadCommand,
   );
+  addShareCommands(group, bind);
   addCommand(
     group,
     {

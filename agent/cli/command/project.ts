@@ -6,6 +6,7 @@ import { parseDuration } from "../../../shared/time/duration.ts";
 import { humanDuration, humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { type Column, renderTable } from "../table.ts";
+import { addProjectMemberCommands } from "./project-members.ts";
 import { addCommand, addGroup, type Bind, type CommandSpec } from "./tree.ts";
 
 const CHANGES: CommandSpec["options"] = [
@@ -14,6 +15,7 @@ const CHANGES: CommandSpec["options"] = [
   ["--max-cpus <n>", "cpus of those tasks together"],
   ["--max-cpu-hours <n>", "cpu-hours per period"],
   ["--per <duration>", "length of a period (30d when never said); another one begins now"],
+  ["--on-removal <what>", "keep, pause or cancel the unfinished experiments of whoever may not submit any more"],
 ];
 
 export function addProjectCommands(program: Command, bind: Bind): void {
@@ -50,11 +52,13 @@ export function addProjectCommands(program: Command, bind: Bind): void {
       examples: [
         "project set physics --max-running-tasks 100 --max-cpu-hours 1000 --per 30d",
         "project set physics --max-cpus none",
+        "project set physics --on-removal pause",
       ],
     },
     bind,
     set,
   );
+  addProjectMemberCommands(group, bind);
 }
 
 async function list(invocation: Invocation): Promise<undefined> {
@@ -99,7 +103,10 @@ function nameOf(invocation: Invocation): string {
 }
 
 function changesOf({ options }: Invocation) {
-  const { weight, maxRunningTasks, maxCpus, maxCpuHours, per } = options as Record<string, string | undefined>;
+  const { weight, maxRunningTasks, maxCpus, maxCpuHours, per, onRemoval } = options as Record<
+    string,
+    string | undefined
+  >;
   const periodMs = per === undefined ? undefined : parseDuration(per);
   if (per !== undefined && (periodMs === undefined || periodMs < 3_600_000)) {
     throw new AiravataError("usage_invalid", `--per is "${per}" but must be a duration of at least 1h, like 30d.`);
@@ -110,7 +117,13 @@ function changesOf({ options }: Invocation) {
     max_cpus: limitOf("--max-cpus", maxCpus),
     max_cpu_hours: limitOf("--max-cpu-hours", maxCpuHours),
     period_seconds: periodMs === undefined ? undefined : Math.round(periodMs / 1000),
+    on_removal: policyOf(onRemoval),
   };
+}
+
+function policyOf(text: string | undefined): Project["on_removal"] | undefined {
+  if (text === undefined || text === "keep" || text === "pause" || text === "cancel") return text;
+  throw new AiravataError("usage_invalid", `--on-removal is "${text}" but must be keep, pause or cancel.`);
 }
 
 function limitOf(flag: string, text: string | undefined): number | null | undefined {
@@ -141,6 +154,7 @@ function print(invocation: Invocation, project: Project): void {
       `${of(project.period_cpu_hours, project.max_cpu_hours)} per ${humanDuration(project.period_seconds)}`,
     ],
     ["next period", humanTime(project.period_ends_at)],
+    ["on removal", `${project.on_removal} the work of whoever may not submit any more`],
   ];
   for (const [name, value] of lines) invocation.out.write(`${name.padEnd(12)} ${value}\n`);
 }
