@@ -22,12 +22,14 @@ import { startReconcilers } from "./background/reconcilers.ts";
 import { createRemovalReconciler, nudgeAfterChanges } from "./background/removals.ts";
 import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
+import { createCredentials, type UseBound } from "./credentials.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
 import { createAgentSessions } from "./domain/agent/session.ts";
 import { createRefusalLog } from "./domain/audit/refusals.ts";
+import type { Vault } from "./domain/credential/vault.ts";
 import { withEndedTasks } from "./domain/ended.ts";
 import { createEventHub } from "./domain/event/hub.ts";
 import { recordOfView } from "./domain/experiment/record.ts";
@@ -60,6 +62,8 @@ export interface CoordinatorOptions {
     > &
     EdgeSettings;
   databaseUrl: string;
+  /** Secrets go there; closed with the coordinator. */
+  vault: Vault;
   /** The operator's; only its hash is kept. */
   token: string;
   version: string;
@@ -79,6 +83,7 @@ export interface Coordinator {
   /** Tasks that are not ended; undefined while this process does not lead. */
   unfinished(): number | undefined;
   activity(): { clients: number; lastMono: number };
+  useBound: UseBound;
   /** Reads the files of the certificate again. Resolves with whether another one is shown from now on. */
   reload(): Promise<boolean>;
   /** Hands leadership over, tells agents and watchers to come back, closes. */
@@ -156,6 +161,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const { retentionMs = 0, archiveDir: directory } = settings;
   const remains = store.retention(SHARD);
   const archive = createArchive({ sources, store: remains, clock: systemClock, retentionMs, directory });
+  const gives = { dispatcher, grants, access: authorization.access };
+  const credentials = createCredentials(store, options.vault, gives, log);
   const api = createApiServer({
     sources,
     archive,
@@ -179,6 +186,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     tokenHash: tokenHash(options.token),
     recognize: async () => undefined,
     access: authorization.access,
+    credentials: credentials.sources,
     bodyBytesMax: settings.bodyBytesMax,
     edge,
     version: options.version,
@@ -192,6 +200,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
       projectsReconciler(sources),
       authorization.reconciler,
+      credentials.reconciler,
       ...auditReconcilers(audit, settings.auditAnchor),
       createRemovalReconciler({ ...sources, removals: store.removals, access: authorization.access }),
     ],
@@ -210,6 +219,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     edge.close();
     await refusals.close();
     watch.close();
+    await credentials.close();
     await authorization.close();
     await store.close();
   };
@@ -219,6 +229,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const internal = (edge.isTls ? TLS_PREFIX : "") + internalAddress(reachedAt, bound);
     listening.resolve(internal);
     log.info("listening", { url, internal_address: internal });
+    void credentials.tell();
     return {
       url,
       leading,
@@ -238,6 +249,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         return tasks_queued + tasks_waiting + tasks_leased;
       },
       activity: api.activity,
+      useBound: credentials.useBound,
       reload: edge.reload,
       stop,
     };

@@ -4,6 +4,7 @@
  * leadership. Any of several may lead, and whichever is asked answers.
  */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { AiravataError, errorLine } from "../shared/error/error.ts";
 import { Exit, exitForStatus } from "../shared/error/exit.ts";
 import { createLogger, type Logger } from "../shared/log/log.ts";
@@ -12,6 +13,7 @@ import { startCoordinator } from "./coordinator.ts";
 import { COORDINATOR_SETTINGS, type CoordinatorSettings, readCoordinatorSettings } from "./settings.ts";
 import { defaultDataDirectory, openDataDirectory, operatorToken } from "./stack/directory.ts";
 import { startUp } from "./up.ts";
+import { openVault } from "./vault/open.ts";
 
 const COMMANDS = {
   up: "run everything on this machine: PostgreSQL, the coordinator and a local agent",
@@ -67,7 +69,8 @@ async function start(
   }
   const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
   const databaseUrl = settings.databaseUrl as string;
-  const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log, signal });
+  const vault = await openVault(settings, settings.vaultDir ?? join(dataDirectory, "vault"), log);
+  const coordinator = await startCoordinator({ settings, databaseUrl, vault, token, version, log, signal });
   process.stdout.write(`${coordinator.url}\n`);
   // Without a certificate a terminal that is closed ends the coordinator, as always.
   if (settings.tlsCert !== undefined) process.on("SIGHUP", () => void coordinator.reload());

@@ -3,6 +3,7 @@
  * that order; each is started again when it dies, and all of them end with this process. What the agent runs lives on
  * under its supervisor and is adopted by the next `up`.
  */
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startEmbedded } from "../db/embedded.ts";
 import { AiravataError } from "../shared/error/error.ts";
@@ -15,6 +16,7 @@ import { type LocalAgent, startLocalAgent } from "./stack/agent.ts";
 import { liveStack, operatorToken, removeStack, writeStack } from "./stack/directory.ts";
 import { watchIdle } from "./stack/idle.ts";
 import { identify, type ProcessIdentity } from "./stack/process.ts";
+import { openVault } from "./vault/open.ts";
 
 export interface UpOptions {
   settings: CoordinatorSettings;
@@ -60,7 +62,8 @@ export async function startUp(options: UpOptions): Promise<Up> {
     const database = settings.databaseUrl === undefined ? await ownDatabase(options) : undefined;
     if (database) undo.push(() => database.stop());
     const databaseUrl = settings.databaseUrl ?? database!.url;
-    const coordinator = await startCoordinator({ settings, databaseUrl, token, version, log, signal });
+    const vault = await openVault(settings, settings.vaultDir ?? join(dataDirectory, "vault"), log);
+    const coordinator = await startCoordinator({ settings, databaseUrl, vault, token, version, log, signal });
     undo.push(() => coordinator.stop());
     await coordinator.leading;
     await writeStack(dataDirectory, { process: self, url: coordinator.url, version });

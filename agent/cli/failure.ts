@@ -58,6 +58,9 @@ function usageSentence(message: string): string {
   if (/unknown option '--token/.test(message)) {
     return "A token is a secret and process lists show arguments: set AIRAVATA_TOKEN, or use --token-file.";
   }
+  if (/unknown option '--(secret|password|passphrase|value|private-key|api-key)/.test(message)) {
+    return "A secret is never an argument, because process lists show it: use --from-file, a pipe or the prompt.";
+  }
   const text = message.replace(/\s*\(Did you mean (.*)\?\)/s, "; did you mean $1?");
   const sentence = text.charAt(0).toUpperCase() + text.slice(1);
   return `${sentence.replace(/([^.?!])$/, "$1.")} See --help.`;

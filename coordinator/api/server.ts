@@ -16,6 +16,7 @@ import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
 import type { AuditLog } from "../domain/audit/query.ts";
 import type { RefusalLog } from "../domain/audit/refusals.ts";
+import type { CredentialSources } from "../domain/credential/credentials.ts";
 import type { EventHub } from "../domain/event/hub.ts";
 import { experimentFacts } from "../domain/experiment/facts.ts";
 import type { Sources } from "../domain/experiment/find.ts";
@@ -37,6 +38,7 @@ import { answerAbsent } from "./http/absent.ts";
 import { createGate, type Recognize } from "./http/access.ts";
 import { agentHandlers } from "./http/agents.ts";
 import { auditHandlers } from "./http/audit.ts";
+import { credentialHandlers } from "./http/credentials.ts";
 import { experimentHandlers } from "./http/experiments.ts";
 import { groupHandlers } from "./http/groups.ts";
 import { createGuard } from "./http/guard.ts";
@@ -77,6 +79,7 @@ export interface ApiOptions {
   /** Knows the tokens of people. */
   recognize: Recognize;
   access: AccessControl;
+  credentials: CredentialSources;
   bodyBytesMax: number;
   edge: Edge;
   version: string;
@@ -212,6 +215,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...agentHandlers({ ...sources, access }),
       ...releaseHandlers(sources, rolloutChanged),
       ...auditHandlers(sources),
+      ...credentialHandlers({ ...options.credentials, projectNumber: (name) => sources.history.project(name) }),
       ...serviceHandlers({
         dispatcher: sources.dispatcher,
         pingDatabase: options.pingDatabase,

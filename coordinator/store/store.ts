@@ -11,6 +11,8 @@ import type { LeadershipPort } from "../dispatch/ports.ts";
 import { type AgentStore, createAgentStore } from "./agents.ts";
 import { type AuditLog, createAuditLog } from "./audit-log.ts";
 import { type CoordinatorIdentity, type CoordinatorStore, createCoordinatorStore } from "./coordinators.ts";
+import { type CredentialTieStore, createCredentialTieStore } from "./credential-ties.ts";
+import { type CredentialStore, createCredentialStore } from "./credentials.ts";
 import { createEnrolmentStore, type EnrolmentStore } from "./enrolment.ts";
 import { createGrantStore, type GrantStore } from "./grants.ts";
 import { createGroupStore, type GroupStore } from "./groups.ts";
@@ -23,6 +25,7 @@ import { createRemovalStore, type RemovalStore } from "./removals.ts";
 import { createResourceStore, type Registry, type ResourceStore } from "./resources.ts";
 import { createRetentionStore, type RetentionStore } from "./retention.ts";
 import { createRolloutStore, type RolloutStore } from "./rollouts.ts";
+import { createSecretStore, type SecretStore } from "./secrets.ts";
 import { STORE_TYPES } from "./sessions.ts";
 
 export interface Leader {
@@ -53,6 +56,9 @@ export interface Store {
   grants: GrantStore;
   resources: Record<Registry, ResourceStore>;
   relationships: RelationshipStore;
+  credentials: CredentialStore;
+  credentialTies: CredentialTieStore;
+  secrets: SecretStore;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -101,6 +107,9 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
       storage_resource: createResourceStore(pool, "storage_resource"),
     },
     relationships: createRelationshipStore(pool),
+    credentials: createCredentialStore(pool),
+    credentialTies: createCredentialTieStore(pool),
+    secrets: createSecretStore(pool),
     leader: async (shard) => {
       const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
         `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,

@@ -129,6 +129,24 @@ export const ACCESS: Record<RouteId, Need> = {
   auditHead: platform("administer"),
   listAuditSeals: platform("administer"),
   checkAudit: platform("administer"),
+  // Whoever is known may keep secrets of his own; for a project the domain asks.
+  createCredential: KNOWN,
+  listCredentials: each("credential", "read"),
+  getCredential: one("credential", "read"),
+  changeCredential: one("credential", "write"),
+  deleteCredential: one("credential", "manage"),
+  rotateCredential: one("credential", "write"),
+  testCredential: one("credential", "read"),
+  listCredentialShares: one("credential", "read"),
+  shareCredential: one("credential", "manage"),
+  unshareCredential: one("credential", "manage"),
+  // Of the resource too: the handler asks.
+  listCredentialBindings: one("credential", "read"),
+  bindCredential: one("credential", "read"),
+  unbindCredential: one("credential", "read"),
+  credentialUsage: one("credential", "read"),
+  getVault: platform("operate"),
+  rotateVaultKey: platform("administer"),
 
   // Each subscription asks for what it names.
   events: each("experiment", "view"),

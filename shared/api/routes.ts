@@ -4,6 +4,7 @@
  */
 import { agentRoutes } from "./routes/agents.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { credentialRoutes } from "./routes/credentials.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { groupRoutes } from "./routes/groups.ts";
 import { projectRoutes } from "./routes/projects.ts";
@@ -24,6 +25,7 @@ export const routes = {
   ...agentRoutes,
   ...releaseRoutes,
   ...auditRoutes,
+  ...credentialRoutes,
   ...serviceRoutes,
 } as const satisfies Record<string, Route>;
 

@@ -29,6 +29,10 @@ export const CATALOGUE = {
   client_certificate_required: { status: 403, retryable: false },
   coordinator_busy: { status: 503, retryable: true },
   coordinator_not_included: { status: 400, retryable: false },
+  credential_bound: { status: 409, retryable: false },
+  credential_changed: { status: 412, retryable: false },
+  credential_invalid: { status: 422, retryable: false },
+  credential_name_taken: { status: 409, retryable: false },
   credential_not_found: { status: 404, retryable: false },
   cursor_invalid: { status: 400, retryable: false },
   data_directory_in_use: { status: 409, retryable: false },
@@ -98,6 +102,8 @@ export const CATALOGUE = {
   runner_unavailable: { status: 503, retryable: true },
   schema_too_new: { status: 400, retryable: false },
   scope_missing: { status: 403, retryable: false },
+  secret_damaged: { status: 500, retryable: false },
+  secret_missing: { status: 500, retryable: false },
   server_not_configured: { status: 503, retryable: false },
   server_unreachable: { status: 503, retryable: true },
   setting_invalid: { status: 400, retryable: false },
@@ -131,6 +137,11 @@ export const CATALOGUE = {
   update_failed: { status: 502, retryable: false },
   usage_invalid: { status: 400, retryable: false },
   user_not_found: { status: 404, retryable: false },
+  vault_denied: { status: 503, retryable: false },
+  vault_failed: { status: 502, retryable: false },
+  vault_not_here: { status: 503, retryable: false },
+  vault_sealed: { status: 503, retryable: true },
+  vault_unreachable: { status: 503, retryable: true },
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof CATALOGUE;

@@ -182,3 +182,25 @@ export const GRANTS_PER_OBJECT_MAX = 1_000;
 export const GROUP_DEPTH_MAX = 16;
 /** That one person makes who does not administer the installation: more than anybody keeps in mind, and no way to take all names. */
 export const GROUPS_PER_PERSON_MAX = 100;
+
+/** One call to OpenBao: it answers in milliseconds; what takes longer is frozen, and whoever waits is told so. */
+export const VAULT_CALL_TIMEOUT_MS = 5_000;
+/** A secret. The longest of use is a chain of certificates with its key, some 20 KiB. */
+export const SECRET_BYTES_MAX = 64 * KIB;
+/**
+ * How long a secret that was used may be used again without asking the vault: what works goes on through a restart of
+ * OpenBao, and what was taken from the vault by hand ends within this.
+ */
+export const SECRET_CACHE_MS = 300_000;
+/** Secrets kept in memory at once: at their largest 16 MiB. */
+export const SECRET_CACHE_MAX = 256;
+/** Secrets of one credential that are kept: the one that holds and the two before it. */
+export const CREDENTIAL_SECRETS_KEPT = 3;
+/** Uses are written this often. */
+export const CREDENTIAL_USE_FLUSH_MS = 5_000;
+/** Different uses that wait for a database which is away: some 200 B each. */
+export const CREDENTIAL_USES_WAITING_MAX = 10_000;
+/** Uses kept per credential; at one per flush of the same purpose the last hour and a half, and years of rare ones. */
+export const CREDENTIAL_USES_KEPT = 1_000;
+/** A secret that was written to the vault and that no credential holds after this is destroyed: its writer died. */
+export const SECRET_WRITE_MS_MAX = 600_000;

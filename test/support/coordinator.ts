@@ -1,10 +1,15 @@
 /**
  * A real coordinator in this process, on a database of its own, listening on a free port of loopback. Ends with the test.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { EdgeSettings } from "../../coordinator/api/edge/edge.ts";
 import type { Patience } from "../../coordinator/api/edge/slow.ts";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
+import type { Vault } from "../../coordinator/domain/credential/vault.ts";
+import { createSealedDirectory } from "../../coordinator/vault/sealed/directory.ts";
 import { type Client, createClient } from "../../shared/api/client.ts";
 import { type Logger, silentLogger } from "../../shared/log/log.ts";
 import { SESSION_TTL_MS } from "../../shared/model/constants.ts";
@@ -36,6 +41,8 @@ export interface TestCoordinatorOptions {
   edge?: EdgeSettings;
   patience?: Patience;
   token?: string;
+  /** Made anew at each start; a sealed directory of the test when silent. */
+  vault?: () => Vault;
   log?: Logger;
   /** On the same database, so it waits for leadership. */
   beside?: TestCoordinator;
@@ -64,6 +71,12 @@ export async function startTestCoordinator(
   const { url: databaseUrl, defer } = beside
     ? { url: beside.databaseUrl, defer: beside.defer }
     : await freshDatabase(t);
+  let vaultDirectory: string | undefined;
+  const sealed = (): Vault => {
+    vaultDirectory ??= mkdtempSync(join(tmpdir(), "airavata-test-vault-"));
+    return createSealedDirectory({ directory: vaultDirectory });
+  };
+  defer(() => vaultDirectory && rmSync(vaultDirectory, { recursive: true, force: true }));
   const start = async (port: number, leads = options.leading !== false): Promise<Coordinator> => {
     const coordinator = await startCoordinator({
       settings: {
@@ -81,6 +94,7 @@ export async function startTestCoordinator(
       },
       patience: options.patience,
       databaseUrl,
+      vault: (options.vault ?? sealed)(),
       token,
       version: "0.0.0-test",
       log: options.log ?? silentLogger,

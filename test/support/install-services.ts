@@ -19,7 +19,7 @@ if (packages.length === 0) {
 } else {
   apt("update", "-qq");
   apt("install", "-y", "-qq", "--no-install-recommends", ...packages);
-  const absent = missing.filter((service) => !service.present());
+  const absent = missing.filter((service) => service.install === undefined && !service.present());
   if (absent.length > 0)
     refuse(`Still missing after the install: ${absent.map((service) => service.what).join(", ")}.`);
   console.log(`Installed ${packages.join(" ")}.`);

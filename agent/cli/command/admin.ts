@@ -6,6 +6,7 @@ import { humanDuration } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { renderFields, renderTable } from "../table.ts";
 import { addCommand, addGroup, type Bind } from "./tree.ts";
+import { addVaultCommands } from "./vault.ts";
 
 export function addAdminCommands(program: Command, bind: Bind): void {
   const auth = addGroup(program, "auth", "who you are to the server");
@@ -26,6 +27,7 @@ export function addAdminCommands(program: Command, bind: Bind): void {
     bind,
     check,
   );
+  addVaultCommands(admin, bind);
 }
 
 async function authStatus(invocation: Invocation): Promise<undefined> {

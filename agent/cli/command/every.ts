@@ -4,6 +4,7 @@ import { addAdminCommands } from "./admin.ts";
 import { addAgentCommands } from "./agent.ts";
 import { addProgramCommands } from "./completion.ts";
 import { addCoordinatorCommands } from "./coordinator.ts";
+import { addCredentialCommands } from "./credential.ts";
 import { addEnrolmentCommands } from "./enrolment.ts";
 import { addExperimentCommands } from "./experiment.ts";
 import { addGroupCommands } from "./group.ts";
@@ -26,6 +27,7 @@ export function addEveryCommand(program: Command, bind: Bind): void {
   addProjectCommands(program, bind);
   addGroupCommands(program, bind);
   addResourceCommands(program, bind);
+  addCredentialCommands(program, bind);
   addAdminCommands(program, bind);
   program.commandsGroup("This program:");
   addProgramCommands(program, bind);

@@ -12,8 +12,6 @@ interface UnsupportedCommand {
   what: string;
 }
 
-const RESOURCE_VERBS = ["create", "list", "show", "update", "delete", "test", "bind", "unbind", "share", "rotate"];
-
 /** Every such command. Exported for tests. */
 export const UNSUPPORTED: UnsupportedCommand[] = [
   { path: "auth login", what: "log in with an account" },
@@ -23,7 +21,6 @@ export const UNSUPPORTED: UnsupportedCommand[] = [
   ...family("project", "projects", ["delete"]),
   ...family("compute", "compute resources", ["test", "bind", "unbind", "rotate"]),
   ...family("storage", "storage resources", ["test", "bind", "unbind", "rotate"]),
-  ...family("credential", "credentials", RESOURCE_VERBS),
   ...family("data", "files of storage resources", ["ls", "put", "get"]),
   ...family("allocation", "allocations", ["list", "show", "cancel"]),
   { path: "experiment derive", what: "make a new experiment from an old one" },
@@ -36,7 +33,6 @@ export const UNSUPPORTED: UnsupportedCommand[] = [
 /** Groups that hold nothing but unsupported commands, with their line in help. */
 const UNSUPPORTED_GROUPS: Record<string, string> = {
   user: "user accounts",
-  credential: "credentials in the vault",
   data: "files of storage resources",
   allocation: "allocations on compute resources",
 };

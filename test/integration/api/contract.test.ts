@@ -15,6 +15,7 @@ import { CATALOGUE } from "../../../shared/error/catalogue.ts";
 import { completeEverything, connectAgent, endGroup, enrolTestAgent, until } from "../../support/agent-peer.ts";
 import { publish } from "../../support/agent-release.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
+import { askCredentialRoutes } from "../../support/credential.ts";
 
 const TABLE = Object.entries<Route>(routes) as [RouteId, Route][];
 
@@ -245,6 +246,7 @@ tasks:
   for (const id of ["auditHead", "checkAudit"] as const) await call(id, routes[id].path);
   for (const id of ["currentUser", "health", "healthDatabase", "healthReady", "openapi"] as const)
     await call(id, routes[id].path);
+  await askCredentialRoutes(at.databaseUrl, call);
   await call("metrics", "/metrics");
   await call("index", "/");
   await until(async () => {

@@ -9,3 +9,4 @@ const BASE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "aira
 
 /** A program's directory names its version: a new version is another program. */
 export const SPICEDB_PROGRAM = join(BASE, "spicedb-1.56.2", "spicedb");
+export const OPENBAO_PROGRAM = join(BASE, "openbao-2.7.2", "bao");

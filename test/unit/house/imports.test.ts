@@ -13,6 +13,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "coordinator/dispatch/": ["shared/"],
   "coordinator/domain/": ["shared/", "coordinator/store/", "coordinator/dispatch/"],
   "coordinator/authz/": ["shared/", "coordinator/domain/access/ports.ts"],
+  // Adapters: only the port that they implement.
+  "coordinator/vault/": ["shared/", "coordinator/domain/credential/vault.ts"],
   "coordinator/background/": ["shared/", "coordinator/domain/"],
   "coordinator/api/": ["shared/", "coordinator/domain/"],
   // The files beside the rooms (main, settings) wire them.
