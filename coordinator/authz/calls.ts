@@ -11,6 +11,7 @@ const UNAUTHENTICATED = 16;
 const UNAVAILABLE = 14;
 export const INVALID_ARGUMENT = 3;
 export const NOT_FOUND = 5;
+export const FAILED_PRECONDITION = 9;
 
 /** What gRPC's client throws and hands to callbacks. */
 export interface CallFailure extends Error {

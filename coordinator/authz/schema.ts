@@ -14,28 +14,39 @@ import type { Link } from "./link.ts";
 const SCHEMA_MS = 10_000;
 
 /**
- * Throws `authorization_misconfigured` when the key is wrong or the schema is refused, with SpiceDB's own words about it,
+ * False: there was none before. Throws `authorization_misconfigured` when the key is wrong or the schema is refused, with SpiceDB's own words about it,
  * and `authorization_unavailable` when there is no answer.
  */
-export async function prepareSchema(link: Link, schema: string, log: Logger): Promise<void> {
+export async function prepareSchema(link: Link, schema: string, log: Logger): Promise<boolean> {
   try {
     const mine = stampOf(schema);
-    const present = stampIn(await readSchema(link));
-    if (present?.line === mine.line) return;
+    const text = await readSchema(link);
+    const present = stampIn(text);
+    if (present?.line === mine.line) return true;
     if (present && present.version > mine.version) {
       log.info("a newer program wrote the authorization schema; it stays", {
         theirs: present.version,
         ours: mine.version,
       });
-      return;
+      return true;
     }
     await ask<v1.WriteSchemaResponse>(link, SCHEMA_MS, (client, options, done) =>
       client.writeSchema({ schema: withStamp(schema, mine) }, options, done),
     );
     log.info("wrote the authorization schema", { version: mine.version, where: link.where });
+    return text !== "";
   } catch (error) {
     throw misconfigured(link, error);
   }
+}
+
+/** Whether `prepareSchema` would write. Without a schema of ours: whether there is none. */
+export async function lacksSchema(link: Link, schema: string | undefined): Promise<boolean> {
+  const text = await readSchema(link);
+  if (schema === undefined) return text === "";
+  const present = stampIn(text);
+  const mine = stampOf(schema);
+  return present?.line !== mine.line && (present?.version ?? 0) <= mine.version;
 }
 
 /** The text that the engine holds, in its own form; empty when there is none. */

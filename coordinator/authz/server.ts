@@ -55,7 +55,6 @@ export function connectServer(settings: ServerSettings, log: Logger): Link | und
   let client: SpicedbClient | undefined;
   return {
     where: `SpiceDB at ${endpoint}`,
-    memory: false,
     client: async () => {
       client ??= open();
       return client;

@@ -1,44 +1,15 @@
 /**
- * The port of authorization on SpiceDB, whichever way it is reached. It answers yes only where SpiceDB said so for that
- * very question: anything else is an error, and no call waits longer than its deadline.
+ * The port of authorization on a SpiceDB server. It answers yes only where SpiceDB said so for that very question:
+ * anything else is an error, and no call waits longer than its deadline.
  */
-import { v1 } from "@authzed/authzed-node";
+import type { v1 } from "@authzed/authzed-node";
 import { AiravataError } from "../../shared/error/error.ts";
-import type { Logger } from "../../shared/log/log.ts";
-import type { ObjectRef, Relationship, RelationshipChange } from "../../shared/model/relationship.ts";
-import type { AuthorizationEngine, Question, Revision } from "../domain/access/ports.ts";
-import { ask, askStream, callFailure, NOT_FOUND } from "./calls.ts";
-import { gather } from "./gather.ts";
-import type { Link } from "./link.ts";
-import {
-  atLeastAsFresh,
-  exactly,
-  FULLY_CONSISTENT,
-  itemOf,
-  keyOf,
-  relationshipOf,
-  subjectMessage,
-  updateOf,
-} from "./messages.ts";
-import { prepareSchema } from "./schema.ts";
-
-/** A person waits for it: one question takes 2 ms. */
-const CHECK_MS = 2_000;
-/** A thousand took 60 ms embedded, 900 ms of a server on PostgreSQL that had not been asked before, and thrice that when busy. */
-const CHECK_QUESTION_MS = 3;
-/** A thousand changes are a transaction of the server's database: 20 ms where that is quiet, its fsync where it is not. */
-const APPLY_MS = 5_000;
-/** One stream; 100,000 answers took a second. */
-const LOOKUP_MS = 5_000;
-/** A page of a thousand relationships, in the background. */
-const READ_MS = 10_000;
-
-/** SpiceDB takes 1,000 changes and 10,000 questions in a call. Fewer, so that the engine answers others in between. */
-const CHANGES_MAX = 1_000;
-const QUESTIONS_MAX = 1_000;
-const PAGE = 1_000;
-/** Ids in one answer: 100 bytes each are 10 MB here. Who may see more is asked about by question. */
-const LOOKUP_MAX = 100_000;
+import type { AuthorizationEngine, Revision } from "../domain/access/ports.ts";
+import { FAILED_PRECONDITION } from "./calls.ts";
+import type { EngineOptions, Link } from "./link.ts";
+import { atLeastAsFresh, FULLY_CONSISTENT } from "./messages.ts";
+import { type Answer, apply, check, lookup, readAll } from "./requests.ts";
+import { lacksSchema, prepareSchema } from "./schema.ts";
 
 /**
  * A server answers from a past of some seconds where that is fresh enough, by that past's schema. This long after the
@@ -46,151 +17,60 @@ const LOOKUP_MAX = 100_000;
  */
 const NEW_SCHEMA_MS = 30_000;
 
-export function createSpicedbEngine(link: Link, log: Logger): AuthorizationEngine {
-  // What a memory engine knew of a revision is gone with it, and its newest state costs no more than any other.
-  let presentUntilMono = link.memory ? Number.POSITIVE_INFINITY : 0;
+export function createServerEngine(link: Link, { log, onForgotten }: EngineOptions): AuthorizationEngine {
+  let presentUntilMono = 0;
+  let prepared: string | undefined;
   const freshness = (revision: Revision): v1.Consistency =>
     performance.now() < presentUntilMono ? FULLY_CONSISTENT : atLeastAsFresh(revision);
-  const checkNow = (questions: readonly Question[], atLeast: Revision) => check(link, questions, freshness(atLeast));
-  // A server answers many calls at once.
-  const gathered = gather((questions: readonly Question[]) => checkNow(questions, ""), QUESTIONS_MAX);
-  const checkBatch = link.memory ? gathered : checkNow;
+  const noticing = noticeLoss(link, () => prepared, onForgotten);
   return {
-    memory: link.memory,
+    memory: false,
     prepare: async (schema) => {
-      await prepareSchema(link, schema, log);
-      presentUntilMono = Math.max(presentUntilMono, performance.now() + NEW_SCHEMA_MS);
+      prepared = schema;
+      const had = await prepareSchema(link, schema, log);
+      presentUntilMono = performance.now() + NEW_SCHEMA_MS;
+      return had;
     },
-    apply: async (changes) => {
-      let revision: Revision = "";
-      for (const batch of batches(changes, CHANGES_MAX)) revision = await applyBatch(link, batch);
-      return revision;
-    },
-    check: async (questions, atLeast) => {
-      const answers: Answer[] = [];
-      for (const batch of batches(questions, QUESTIONS_MAX)) answers.push(...(await checkBatch(batch, atLeast)));
-      return answers.map(orThrow);
-    },
-    lookup: (type, permission, subject, atLeast) => lookup(link, { type, permission, subject }, freshness(atLeast)),
+    apply: (changes) => noticing(apply(link, changes)),
+    check: (questions, atLeast) => noticing(check(link, questions, freshness(atLeast)).then(allOf)),
+    lookup: (type, permission, subject, atLeast) =>
+      noticing(lookup(link, { type, permission, subject }, freshness(atLeast))),
     read: () => readAll(link),
     close: () => link.close(),
   };
 }
 
-async function applyBatch(link: Link, changes: readonly RelationshipChange[]): Promise<Revision> {
-  // A call may name a relationship once. Of several changes of one the last decides, as if they were done in order.
-  const last = new Map(changes.map((change) => [keyOf(change.relationship), change]));
-  const request = v1.WriteRelationshipsRequest.create({ updates: [...last.values()].map(updateOf) });
-  const { writtenAt } = await ask<v1.WriteRelationshipsResponse>(link, APPLY_MS, (client, options, done) =>
-    client.writeRelationships(request, options, done),
-  );
-  return writtenAt?.token ?? "";
+/** All answers, or the first error among them. */
+export function allOf(answers: readonly Answer[]): boolean[] {
+  return answers.map((answer) => {
+    if (typeof answer !== "boolean") throw answer;
+    return answer;
+  });
 }
 
-/** An error is of that question alone. */
-type Answer = boolean | AiravataError;
-
-function orThrow(answer: Answer): boolean {
-  if (typeof answer !== "boolean") throw answer;
-  return answer;
-}
-
-async function check(link: Link, questions: readonly Question[], consistency: v1.Consistency): Promise<Answer[]> {
-  const request = v1.CheckBulkPermissionsRequest.create({ consistency, items: questions.map(itemOf) });
-  const { pairs } = await ask<v1.CheckBulkPermissionsResponse>(
-    link,
-    CHECK_MS + questions.length * CHECK_QUESTION_MS,
-    (client, options, done) => client.checkBulkPermissions(request, options, done),
-  );
-  if (pairs.length !== questions.length) {
-    throw unavailable(`${link.where} answered ${pairs.length} of ${questions.length} questions`);
-  }
-  return pairs.map(({ response }) => {
-    if (response.oneofKind === "error") {
-      // A permission or type that it does not know: its schema is not ours, or not yet.
-      return unavailable(`${link.where} cannot answer: ${response.error.message}`);
+/**
+ * A server that does not know our words may have lost its store, as one in memory does when it is started anew. It is
+ * looked at after such a failure, once at a time, and its owner told; without that it would refuse for ever.
+ */
+function noticeLoss(link: Link, prepared: () => string | undefined, onLost: () => void) {
+  let looking = false;
+  const look = async (): Promise<void> => {
+    if (looking) return;
+    looking = true;
+    try {
+      if (await lacksSchema(link, prepared())) onLost();
+    } catch {
+      // Away: whoever asks next is told.
+    } finally {
+      looking = false;
     }
-    const { HAS_PERMISSION } = v1.CheckPermissionResponse_Permissionship;
-    return response.oneofKind === "item" && response.item.permissionship === HAS_PERMISSION;
-  });
-}
-
-interface Search {
-  type: string;
-  permission: string;
-  subject: ObjectRef;
-}
-
-async function lookup(
-  link: Link,
-  { type, permission, subject }: Search,
-  consistency: v1.Consistency,
-): Promise<string[]> {
-  // The same id may come by several ways.
-  const found = new Set<string>();
-  const request = v1.LookupResourcesRequest.create({
-    consistency,
-    resourceObjectType: type,
-    permission,
-    subject: subjectMessage(subject),
-  });
-  await askStream<v1.LookupResourcesResponse>(
-    link,
-    LOOKUP_MS,
-    (client, options) => client.lookupResources(request, options),
-    ({ resourceObjectId, permissionship }) => {
-      if (permissionship === v1.LookupPermissionship.HAS_PERMISSION) found.add(resourceObjectId);
-      return found.size <= LOOKUP_MAX;
-    },
-  );
-  if (found.size > LOOKUP_MAX) {
-    throw new AiravataError(
-      "internal",
-      `${subject.type}:${subject.id} may ${permission} more than ${LOOKUP_MAX} objects of ${type}: too many for a list`,
-    );
-  }
-  return [...found];
-}
-
-/** All of one moment: that of the schema, whose types are asked for one after the other. */
-async function* readAll(link: Link): AsyncGenerator<Relationship[]> {
-  const schema = await ask<v1.ReadSchemaResponse>(link, READ_MS, (client, options, done) =>
-    client.readSchema({}, options, done),
-  ).catch((error) => {
-    if (callFailure(error)?.code === NOT_FOUND) return undefined;
-    throw error;
-  });
-  if (schema === undefined) return;
-  const consistency = exactly(schema.readAt?.token ?? "");
-  for (const [, resourceType = ""] of schema.schemaText.matchAll(/^definition\s+([\w/]+)/gm)) {
-    for (let cursor: v1.Cursor | undefined; ; ) {
-      const page: Relationship[] = [];
-      const request = v1.ReadRelationshipsRequest.create({
-        consistency,
-        relationshipFilter: v1.RelationshipFilter.create({ resourceType }),
-        optionalLimit: PAGE,
-        ...(cursor && { optionalCursor: cursor }),
-      });
-      await askStream<v1.ReadRelationshipsResponse>(
-        link,
-        READ_MS,
-        (client, options) => client.readRelationships(request, options),
-        ({ relationship, afterResultCursor }) => {
-          page.push(relationshipOf(relationship as v1.Relationship));
-          cursor = afterResultCursor;
-          return true;
-        },
-      );
-      if (page.length > 0) yield page;
-      if (page.length < PAGE) break;
+  };
+  return async <T>(asked: Promise<T>): Promise<T> => {
+    try {
+      return await asked;
+    } catch (error) {
+      if (error instanceof AiravataError && error.data.grpc_code === FAILED_PRECONDITION) void look();
+      throw error;
     }
-  }
-}
-
-function* batches<T>(all: readonly T[], size: number): Generator<readonly T[]> {
-  for (let from = 0; from < all.length; from += size) yield all.slice(from, from + size);
-}
-
-function unavailable(sentence: string): AiravataError {
-  return new AiravataError("authorization_unavailable", sentence);
+  };
 }

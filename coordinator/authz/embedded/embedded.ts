@@ -9,8 +9,7 @@ import { rmSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { v1 } from "@authzed/authzed-node";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { Logger } from "../../../shared/log/log.ts";
-import type { Link, SpicedbClient } from "../link.ts";
+import type { EngineOptions, Link, SpicedbClient } from "../link.ts";
 import { CLIENT_OPTIONS } from "../server.ts";
 import type { FrontMessage, FrontOptions } from "./front.ts";
 
@@ -21,9 +20,9 @@ const RESTART_MS = 1_000;
 
 const WHERE = "the embedded authorization engine";
 
-export interface EmbeddedOptions {
-  log: Logger;
-  onForgotten(): void;
+export interface EmbeddedLink extends Link {
+  /** Which engine this is: another number, another engine. */
+  generation(): number;
 }
 
 interface Running {
@@ -32,16 +31,18 @@ interface Running {
 }
 
 /** Starts at once, so that it is ready when it is first asked; later when it is asked and not there. */
-export function startEmbedded({ log, onForgotten }: EmbeddedOptions): Link {
+export function startEmbedded({ log, onForgotten }: EngineOptions): EmbeddedLink {
   let running: Running | undefined;
   let last: Running;
   let nextStartMono = 0;
+  let generation = 0;
   let closed = false;
   const start = (): Running => {
     nextStartMono = performance.now() + RESTART_MS;
     const started = startThread((reason, wasReady) => {
       if (running !== started || closed) return;
       running = undefined;
+      generation++;
       if (!wasReady) return;
       log.error("the embedded authorization engine died; an empty one takes its place", { reason });
       onForgotten();
@@ -52,7 +53,7 @@ export function startEmbedded({ log, onForgotten }: EmbeddedOptions): Link {
   running = last = start();
   return {
     where: WHERE,
-    memory: true,
+    generation: () => generation,
     client: async () => {
       if (closed) throw unavailable("is closed");
       if (running === undefined) {

@@ -190,8 +190,8 @@ export class Feed {
       this.#position = { change: state.applied, revision: state.revision };
       return;
     }
-    await engine.prepare(schema);
-    if (known) {
+    const held = await engine.prepare(schema);
+    if (known && held) {
       this.#position = { change: state.applied, revision: state.revision };
     } else {
       // Read first, then fed: what changes meanwhile has a higher number and comes after.

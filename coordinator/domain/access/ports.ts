@@ -20,9 +20,10 @@ export interface AuthorizationEngine {
   readonly memory: boolean;
   /**
    * Writes the schema unless that one, or one of a newer program, is there. Throws `authorization_misconfigured` for a
-   * wrong key, a schema that is refused, and an engine that does not start.
+   * wrong key, a schema that is refused, and an engine that does not start. False: there was no schema before, so it
+   * holds nothing, whatever is remembered of it.
    */
-  prepare(schema: string): Promise<void>;
+  prepare(schema: string): Promise<boolean>;
   /** In order and idempotent; all or nothing per thousand. The revision that has them, "" when there were none. */
   apply(changes: readonly RelationshipChange[]): Promise<Revision>;
   /** In one round trip per thousand, at least as fresh as the revision. */

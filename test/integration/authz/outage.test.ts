@@ -115,3 +115,30 @@ test("a store without a schema answers nothing and holds nothing", { skip: needs
   assert.match((await unavailable(engine.check(VIEW, ""))).sentence, /`project` not found/);
   assert.deepEqual(await engine.read()[Symbol.asyncIterator]().next(), { done: true, value: undefined });
 });
+
+test("a server that lost its store tells whoever it failed, and can be loaded again", {
+  skip: needs("spicedb"),
+}, async (t) => {
+  const server = await startSpicedb({ store: "memory", key: KEY });
+  t.after(() => server.stop());
+  let forgotten = 0;
+  const engine = openEngine({ endpoint: server.endpoint, key: KEY, onForgotten: () => void forgotten++ });
+  t.after(() => engine.close());
+  assert.equal(await engine.prepare(SCHEMA), false, "there was none");
+  await engine.apply(touch("project:1#viewer@user:1"));
+  assert.equal(await engine.prepare(SCHEMA), true);
+  assert.deepEqual(await engine.check(VIEW, ""), [true]);
+  await assert.rejects(engine.check([question("project:1#fly@user:1")], ""));
+  assert.deepEqual(await engine.check(VIEW, ""), [true]);
+  assert.equal(forgotten, 0, "one wrong question is no loss");
+
+  await server.kill();
+  await server.start();
+  await until("the loss is told", async () => {
+    await assert.rejects(engine.check(VIEW, ""), { code: "authorization_unavailable" });
+    return forgotten > 0;
+  });
+  assert.equal(await engine.prepare(SCHEMA), false);
+  const revision = await engine.apply(touch("project:1#viewer@user:1"));
+  assert.deepEqual(await engine.check(VIEW, revision), [true]);
+});
