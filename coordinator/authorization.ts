@@ -39,7 +39,7 @@ export function startAuthorization(options: {
   feed.prepare();
   return {
     access: createAccessControl(engine, feed),
-    reconciler: relationshipsReconciler({ engine, relationships, feed }, log),
+    reconciler: relationshipsReconciler({ relationships, feed }),
     close: async () => {
       await feed.close();
       await engine.close();

@@ -963,6 +963,28 @@ begin
     using errcode = 'AV005';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.relationship_complete()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  with wanted as (
+    select 'project' as resource_type, project::text as resource_id, 'platform' as relation, 'platform' as subject_type,
+      'main' as subject_id from project
+    union all select 'agent', agent::text, 'platform', 'platform', 'main' from agent where revoked_at is null
+    union all select 'agent', agent::text, 'project', 'project', project::text from agent where revoked_at is null and not any_project
+    union all select 'enrolment_token', token::text, 'platform', 'platform', 'main' from enrolment_token where revoked_at is null
+    union all select 'enrolment_token', token::text, 'project', 'project', project::text from enrolment_token
+      where revoked_at is null and not any_project
+  ), missing as (
+    select w.* from wanted w where not exists (
+      select from relationship r where r.resource_type = w.resource_type and r.resource_id = w.resource_id
+        and r.relation = w.relation and r.subject_type = w.subject_type and r.subject_id = w.subject_id)
+  )
+  select case when count(*) = 0 then 0 else relationship_write(
+    array_agg('touch'::text), array_agg(resource_type), array_agg(resource_id), array_agg(relation), array_agg(subject_type),
+    array_agg(subject_id), array_agg(''::text), 0) end from missing
+$function$;
+
 CREATE OR REPLACE FUNCTION public.relationship_write(p_op text[], p_resource_type text[], p_resource_id text[], p_relation text[], p_subject_type text[], p_subject_id text[], p_subject_relation text[], p_actor bigint)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1198,4 +1220,5 @@ insert into schema_migration (version, name, breaking, program) values (11, 'acc
 insert into schema_migration (version, name, breaking, program) values (12, 'resources', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (13, 'audit_seals', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (14, 'credentials', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (15, 'relationship_complete', false, 'db/schema.sql');
 commit;

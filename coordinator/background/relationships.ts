@@ -1,20 +1,23 @@
-/** Keeps the authorization engine equal to the table of relationships. */
-import type { Logger } from "../../shared/log/log.ts";
-import { reconcileRelationships } from "../domain/access/reconcile.ts";
+/**
+ * Proves that the authorization engine holds exactly the relationships of the table, and repairs what differs: what
+ * somebody else wrote to the server, a server that was restored, a write of a coordinator that led no more. First it
+ * writes the relationships of things that a program of before relationships made.
+ */
 import type { Reconciler } from "./reconcilers.ts";
 
 /** Reads everything on both sides: a hundred thousand relationships take about a second. */
 const PERIOD_MS = 300_000;
 
-export function relationshipsReconciler(
-  sources: Parameters<typeof reconcileRelationships>[0],
-  log: Logger,
-): Reconciler {
+export function relationshipsReconciler(sources: {
+  feed: { verify(): Promise<unknown> };
+  relationships: { complete(): Promise<void> };
+}): Reconciler {
   return {
     name: "relationships",
     periodMs: PERIOD_MS,
     run: async () => {
-      await reconcileRelationships(sources, log);
+      await sources.relationships.complete();
+      await sources.feed.verify();
       return false;
     },
   };

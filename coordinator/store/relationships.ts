@@ -23,12 +23,10 @@ export interface RelationshipStore {
   state(): Promise<RelationshipState>;
   /** In order, beginning after `after`. */
   changes(after: number, limit: number): Promise<NumberedChange[]>;
-  /** The changes that are wanted, in a transaction of their own; the number of the last one, 0 when all was so already. */
-  write(changes: readonly RelationshipChange[], actor: ActorId): Promise<number>;
+  /** Writes those of things that a program of before relationships made meanwhile. */
+  complete(): Promise<void>;
   /** All of them as of one head. */
   all(): Promise<{ head: number; relationships: Relationship[] }>;
-  /** Of one resource. */
-  of(resource: Relationship["resource"]): Promise<Relationship[]>;
   /** Remembers how far the server is; never backwards for the same one. */
   applied(state: { applied: number; revision: string; engine: string }): Promise<void>;
 }
@@ -62,7 +60,9 @@ export function createRelationshipStore(pool: ConnectionPool): RelationshipStore
       const rows = await pool.rows<Row & { change: number; op: RelationshipChange["op"] }>(text, [after, limit]);
       return rows.map(({ change, op, ...row }) => ({ change, op, relationship: relationshipOf(row) }));
     },
-    write: (changes, actor) => pool.use((connection) => writeRelationships(connection, changes, actor)),
+    complete: async () => {
+      await pool.rows("select relationship_complete()");
+    },
     all: () =>
       pool.use(async (connection) => {
         // One statement is one snapshot: head and rows belong together.
@@ -74,10 +74,6 @@ export function createRelationshipStore(pool: ConnectionPool): RelationshipStore
         const relationships = rows.filter((row) => row.resource_type !== null).map(relationshipOf);
         return { head: rows[0]?.head ?? 0, relationships };
       }),
-    of: async ({ type, id }) => {
-      const text = `select ${COLUMNS} from relationship where resource_type = $1 and resource_id = $2 order by 3, 4, 5, 6`;
-      return (await pool.rows<Row>(text, [type, id])).map(relationshipOf);
-    },
     applied: async ({ applied, revision, engine }) => {
       await pool.rows(
         `update relationship_state set applied = $1, revision = $2, engine = $3

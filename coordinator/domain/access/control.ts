@@ -24,7 +24,7 @@ interface Remembered<T> {
 export function createAccessControl(engine: AuthorizationEngine, feed: Feed): AccessControl {
   const checks = new Memory<boolean>();
   const lookups = new Memory<ReadonlySet<string>>();
-  const ask = createBatches(engine);
+  const ask = createBatches(engine, feed);
 
   const allows = async (actor: ActorId, on: ObjectRef, permission: string): Promise<boolean> => {
     if (actor === SYSTEM_ACTOR) return false;
@@ -36,7 +36,9 @@ export function createAccessControl(engine: AuthorizationEngine, feed: Feed): Ac
     if (actor === SYSTEM_ACTOR) return new Set();
     const position = await feed.position();
     return lookups.recall(position.change, `${type}#${permission}@${actor}`, async () => {
-      return new Set(await engine.lookup(type, permission, subjectOf(actor), position.revision));
+      const found = engine.lookup(type, permission, subjectOf(actor), position.revision);
+      found.catch((error: unknown) => feed.distrust(error));
+      return new Set(await found);
     });
   };
 
@@ -98,9 +100,12 @@ class Memory<T> {
 }
 
 /** Gathers the questions of one turn of the loop into one call. */
-function createBatches(engine: AuthorizationEngine): (question: Question, position: Position) => Promise<boolean> {
+function createBatches(
+  engine: AuthorizationEngine,
+  feed: Feed,
+): (question: Question, position: Position) => Promise<boolean> {
   let waiting: { question: Question; position: Position; answer: PromiseWithResolvers<boolean> }[] = [];
-  const send = async (): Promise<void> => {
+  const send = (): void => {
     const batch = waiting;
     waiting = [];
     for (let from = 0; from < batch.length; from += QUESTIONS_MAX) {
@@ -114,12 +119,15 @@ function createBatches(engine: AuthorizationEngine): (question: Question, positi
         )
         .then(
           (answers) => page.forEach(({ answer }, i) => void answer.resolve(answers[i] === true)),
-          (error: unknown) => page.forEach(({ answer }) => void answer.reject(error)),
+          (error: unknown) => {
+            feed.distrust(error);
+            for (const { answer } of page) answer.reject(error);
+          },
         );
     }
   };
   return (question, position) => {
-    if (waiting.length === 0) setImmediate(() => void send());
+    if (waiting.length === 0) setImmediate(send);
     const answer = Promise.withResolvers<boolean>();
     waiting.push({ question, position, answer });
     return answer.promise;

@@ -1,23 +1,27 @@
 /**
- * Brings the authorization engine to what the relationship table says, in the order of the commits, and knows how far it
- * is. Only the coordinator that leads feeds a server; an engine in memory is fed by its own process.
+ * Brings the authorization engine to what the table of relationships says, in the order of the commits, and knows how far
+ * it is. An engine that failed is not asked again before it was looked at: until then everybody is told so at once. Only
+ * the coordinator that leads feeds a server; an engine in memory is fed by its own process.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Logger } from "../../../shared/log/log.ts";
 import type { RelationshipChange } from "../../../shared/model/relationship.ts";
 import type { RelationshipStore } from "../../store/relationships.ts";
+import { type Drift, driftOf, keyOf } from "./drift.ts";
 import type { AuthorizationEngine, Revision } from "./ports.ts";
 
 /** What the engine takes at once. */
 const CHANGES_MAX = 1_000;
 /** Until the engine answers: a started container takes some seconds. */
-const RETRY_MS = 500;
+const RETRY_MS = 250;
 const RETRY_CAP_MS = 5_000;
 /** A start with a hundred thousand relationships loads for about two seconds. */
 const LOAD_MS = 5_000;
 /** A change waits for its turn in the engine; then whoever made it is told that it is recorded and not in force yet. */
 const SETTLE_MS = 10_000;
+/** Of what differs, in the log. */
+const NAMED_MAX = 20;
 
 export interface Position {
   /** The last change that the engine has. */
@@ -25,7 +29,7 @@ export interface Position {
   revision: Revision;
 }
 
-interface FeedOptions {
+export interface FeedOptions {
   engine: AuthorizationEngine;
   /** What is fed: "embedded", or the server's endpoint. */
   name: string;
@@ -41,54 +45,72 @@ export class Feed {
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<() => void>();
   #position: Position | null = null;
-  #why = new AiravataError("authorization_unavailable", "authorization is being loaded; try again in a moment");
+  /** Why nothing is asked; null while it may be. */
+  #trouble: AiravataError | null = new AiravataError(
+    "authorization_unavailable",
+    "authorization is being loaded; try again in a moment",
+  );
+  /** Resolves when the first attempt of a preparation is over, well or not. */
+  #attempted = Promise.withResolvers<void>();
   /** The term for which all is known that was committed before it. */
   #knownTerm: number | undefined;
-  #failed = false;
   #preparing: Promise<void> | null = null;
-  #catching: Promise<void> | null = null;
+  #turn: Promise<unknown> | null = null;
 
   constructor(options: FeedOptions) {
     this.#options = options;
   }
 
-  /** The engine lost what it held: nothing is asked until it has it again. */
-  forgotten(): void {
-    this.#position = null;
-    this.prepare();
-  }
-
-  /** Told after changes were applied. */
+  /** Told after what the engine holds has changed. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Loads what the engine lacks, and tries until it is done. Called again, it begins anew only when nothing is under way. */
+  /** Loads what the engine lacks, and tries until it is done. */
   prepare(): void {
+    if (this.#stopping.signal.aborted) return;
+    if (this.#preparing === null) this.#attempted = Promise.withResolvers();
     this.#preparing ??= this.#prepareUntilDone().finally(() => {
       this.#preparing = null;
     });
   }
 
-  /** Where the engine is; as far as the database's head unless this process made every change itself. Throws `authorization_unavailable`. */
+  /** The engine lost what it held: nothing is asked until it has it again. */
+  forgotten(): void {
+    this.#position = null;
+    this.distrust(new AiravataError("authorization_unavailable", "authorization is being loaded anew"));
+  }
+
+  /** A call to the engine failed: it is looked at, and until it answers nobody else waits for it. */
+  distrust(error: unknown): void {
+    if (!(error instanceof AiravataError && error.code === "authorization_unavailable")) return;
+    this.#trouble = error;
+    this.prepare();
+  }
+
+  /** How far the engine is: all that was committed before this was called. Throws `authorization_unavailable`. */
   async position(): Promise<Position> {
     const { engine, relationships, leads } = this.#options;
-    if (this.#position === null) {
+    if (this.#trouble !== null) {
       this.prepare();
-      // The first load is waited for; one that fails again and again is not.
-      if (!this.#failed) await Promise.race([this.#preparing, delay(LOAD_MS, undefined, { ref: false })]);
-      if (this.#position === null) throw this.#why;
+      // The first attempt is waited for; those that come after one that failed are not.
+      await Promise.race([this.#attempted.promise, delay(LOAD_MS, undefined, { ref: false })]);
     }
     const term = leads();
-    if (term !== undefined) {
-      if (term !== this.#knownTerm) await this.catchUp();
-      this.#knownTerm = term;
-      return this.#position;
+    if (term === undefined && !engine.memory) {
+      if (this.#trouble !== null) throw this.#trouble;
+      const { applied, revision } = await relationships.state();
+      return { change: applied, revision };
     }
-    const state = await relationships.state();
-    if (!engine.memory) return { change: state.applied, revision: state.revision };
-    if (state.head > this.#position.change) await this.catchUp();
+    // Who leads has made every change since himself; the others look whether there are some.
+    const isBehind =
+      term === undefined
+        ? (await relationships.state()).head > (this.#position?.change ?? 0)
+        : term !== this.#knownTerm;
+    if (isBehind && this.#trouble === null) await this.catchUp();
+    if (term !== undefined) this.#knownTerm = term;
+    if (this.#trouble !== null || this.#position === null) throw this.#trouble;
     return this.#position;
   }
 
@@ -96,44 +118,45 @@ export class Feed {
   async settle(change: number): Promise<void> {
     const untilMono = performance.now() + SETTLE_MS;
     while ((this.#position?.change ?? -1) < change) {
-      if (performance.now() > untilMono) throw unsettled(this.#why);
-      try {
-        if (this.#position === null) throw this.#why;
-        await this.catchUp();
-      } catch (error) {
-        if (!(error instanceof AiravataError && error.retryable)) throw error;
-        throw unsettled(error);
-      }
+      if (this.#trouble === null) await this.catchUp().catch(() => {});
+      if (this.#trouble !== null) throw unsettled(this.#trouble);
+      if (performance.now() > untilMono) throw unsettled(new Error("another coordinator leads and applies it"));
     }
   }
 
-  /** Applies what was committed since; one run at a time. */
-  async catchUp(): Promise<void> {
-    // A run under way may have read before the caller's commit: the next one has not.
-    while (this.#catching !== null) await this.#catching.catch(() => {});
-    this.#catching = this.#apply().finally(() => {
-      this.#catching = null;
-    });
-    await this.#catching;
+  /** Applies what was committed since. */
+  catchUp(): Promise<void> {
+    return this.#alone(() => this.#apply());
   }
 
-  /** Writes what the engine should hold already, in turn with what is applied. */
-  async repair(changes: readonly RelationshipChange[]): Promise<void> {
-    while (this.#catching !== null) await this.#catching.catch(() => {});
-    this.#catching = (async () => {
-      const revision = await this.#options.engine.apply(changes);
-      if (this.#position !== null) await this.#arrived({ ...this.#position, revision });
-    })().finally(() => {
-      this.#catching = null;
+  /** Compares everything, and repairs what differs. Throws `authorization_unavailable`. */
+  async verify(): Promise<Drift> {
+    const drift = await this.#alone(async () => {
+      await this.#apply();
+      return this.#repair();
     });
-    await this.#catching;
-    for (const listener of this.#listeners) listener();
+    return drift;
   }
 
   async close(): Promise<void> {
     this.#stopping.abort();
     await this.#preparing;
-    await this.#catching?.catch(() => {});
+    await this.#turn?.catch(() => {});
+  }
+
+  /** One after the other: who waits begins after the one before has read, so that he misses no commit before his call. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#turn !== null) await this.#turn.catch(() => {});
+    const turn = work().finally(() => {
+      if (this.#turn === turn) this.#turn = null;
+    });
+    this.#turn = turn;
+    try {
+      return await turn;
+    } catch (error) {
+      this.distrust(error);
+      throw error;
+    }
   }
 
   async #apply(): Promise<void> {
@@ -146,9 +169,36 @@ export class Feed {
       const revision = await engine.apply(changes);
       await this.#arrived({ change: last.change, revision });
       applied = true;
-      if (changes.length < CHANGES_MAX) break;
     }
-    if (applied) for (const listener of this.#listeners) listener();
+    if (applied) this.#tell();
+  }
+
+  /** Makes the engine equal to the table as of its head. */
+  async #repair(): Promise<Drift> {
+    const { engine, relationships, log } = this.#options;
+    const { head, relationships: wanted } = await relationships.all();
+    const held = [];
+    for await (const page of engine.read()) held.push(...page);
+    const drift = driftOf(held, wanted);
+    const repairs: RelationshipChange[] = [
+      ...drift.surplus.map((relationship) => ({ op: "delete" as const, relationship })),
+      ...drift.missing.map((relationship) => ({ op: "touch" as const, relationship })),
+    ];
+    if (this.#position !== null && repairs.length > 0) {
+      log.error("the authorization engine did not hold what the database says; it is repaired", {
+        missing: drift.missing.slice(0, NAMED_MAX).map(keyOf),
+        surplus: drift.surplus.slice(0, NAMED_MAX).map(keyOf),
+        missing_count: drift.missing.length,
+        surplus_count: drift.surplus.length,
+      });
+    }
+    let revision = this.#position?.revision ?? "";
+    for (let from = 0; from < repairs.length; from += CHANGES_MAX) {
+      revision = await engine.apply(repairs.slice(from, from + CHANGES_MAX));
+    }
+    await this.#arrived({ change: head, revision });
+    if (repairs.length > 0) this.#tell();
+    return drift;
   }
 
   async #arrived(position: Position): Promise<void> {
@@ -159,23 +209,30 @@ export class Feed {
     this.#position = position;
   }
 
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
   async #prepareUntilDone(): Promise<void> {
     const { log } = this.#options;
     let told: string | undefined;
     for (let pauseMs = RETRY_MS; !this.#stopping.signal.aborted; pauseMs = Math.min(RETRY_CAP_MS, pauseMs * 2)) {
       try {
+        while (this.#turn !== null) await this.#turn.catch(() => {});
         await this.#prepare();
-        this.#failed = false;
+        this.#trouble = null;
         if (told !== undefined) log.info("authorization answers again");
         return;
       } catch (error) {
-        this.#failed = true;
         const message = error instanceof Error ? error.message : String(error);
         const known = error instanceof AiravataError && error.code === "authorization_unavailable";
-        this.#why = known ? error : new AiravataError("authorization_unavailable", message, { cause: error });
-        if (message !== told)
-          log.error("authorization cannot be asked: all that needs it is refused until it can", { error });
+        this.#trouble = known ? error : new AiravataError("authorization_unavailable", message, { cause: error });
+        if (message !== told) {
+          log.error("authorization cannot be asked: what needs it is refused until it can", { error });
+        }
         told = message;
+      } finally {
+        this.#attempted.resolve();
       }
       await delay(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
     }
@@ -184,30 +241,25 @@ export class Feed {
   async #prepare(): Promise<void> {
     const { engine, relationships, schema, leads, name } = this.#options;
     const state = await relationships.state();
-    const known = !engine.memory && state.engine === name;
-    // What a server holds the leader looks after; the others only ask it.
-    if (!engine.memory && leads() === undefined && known) {
-      this.#position = { change: state.applied, revision: state.revision };
-      return;
-    }
     const held = await engine.prepare(schema);
-    if (known && held) {
+    if (engine.memory) {
+      if (this.#position === null) await this.#repair();
+    } else if (leads() !== undefined && (state.engine !== name || this.#position !== null || !held)) {
+      // Another server, or one that failed or was empty: it may have come back with less than it had.
+      await this.#repair();
+    } else if (state.engine === name) {
       this.#position = { change: state.applied, revision: state.revision };
     } else {
-      // Read first, then fed: what changes meanwhile has a higher number and comes after.
-      const { head, relationships: all } = await relationships.all();
-      let revision: Revision = "";
-      for (let from = 0; from < all.length; from += CHANGES_MAX) {
-        const page = all.slice(from, from + CHANGES_MAX);
-        revision = await engine.apply(page.map((relationship) => ({ op: "touch", relationship })));
-      }
-      await this.#arrived({ change: head, revision });
+      throw new AiravataError(
+        "authorization_unavailable",
+        `the coordinator that leads has not loaded ${name} yet: all of them must name the same server`,
+      );
     }
     await this.#apply();
   }
 }
 
-function unsettled(cause: AiravataError): AiravataError {
+function unsettled(cause: Error): AiravataError {
   return new AiravataError(
     "authorization_unavailable",
     `the change is recorded and not in force yet: ${cause.message}; ask again to be told when it is`,
