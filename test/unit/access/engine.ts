@@ -4,7 +4,7 @@ import type { RelationshipState, RelationshipStore } from "../../../coordinator/
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Relationship, RelationshipChange } from "../../../shared/model/relationship.ts";
 
-export function keyOf({ resource, relation, subject }: Relationship): string {
+function keyOf({ resource, relation, subject }: Relationship): string {
   return `${resource.type}:${resource.id}#${relation}@${subject.type}:${subject.id}`;
 }
 
