@@ -1,8 +1,10 @@
 /**
  * `make spicedb-validate`: has SpiceDB's own engine read db/spicedb_schema.zed and compares its answers with those that
- * db/spicedb_validation.yaml expects. That file is written as SpiceDB's command line has it, which can read it, too.
+ * db/spicedb_validation.yaml, or the file that is named, expects. It is written as SpiceDB's command line has it, which can
+ * read it, too.
  */
 import { readFileSync } from "node:fs";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { createAuthorizationEngine } from "../../coordinator/authz/engine.ts";
@@ -10,7 +12,8 @@ import { errorLine } from "../../shared/error/error.ts";
 import { silentLogger } from "../../shared/log/log.ts";
 import { parseRelationship, type Relationship } from "../../shared/model/relationship.ts";
 
-const VALIDATION = new URL("../../db/spicedb_validation.yaml", import.meta.url);
+const [, , given = fileURLToPath(new URL("../../db/spicedb_validation.yaml", import.meta.url))] = process.argv;
+const VALIDATION = pathToFileURL(given);
 
 const Validation = z.strictObject({
   schemaFile: z.string(),
@@ -61,6 +64,6 @@ async function wrongAnswers(): Promise<string[]> {
 
 function read(text: string): Relationship {
   const relationship = parseRelationship(text.trim());
-  if (!relationship) throw new Error(`"${text}" in db/spicedb_validation.yaml is not written as project:1#view@user:2`);
+  if (!relationship) throw new Error(`"${text}" in ${given} is not written as project:1#view@user:2`);
   return relationship;
 }
