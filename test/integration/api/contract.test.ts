@@ -246,6 +246,7 @@ tasks:
   for (const id of ["auditHead", "checkAudit"] as const) await call(id, routes[id].path);
   for (const id of ["currentUser", "health", "healthDatabase", "healthReady", "openapi"] as const)
     await call(id, routes[id].path);
+  await call("createEventsTicket", `${api}/events/ticket`, {});
   await askCredentialRoutes(at.databaseUrl, call);
   await call("metrics", "/metrics");
   await call("index", "/");
