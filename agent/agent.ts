@@ -35,6 +35,10 @@ export interface AgentOptions {
   name: string;
   /** Needed for the first start only. */
   enrolmentToken?: string | undefined;
+  /** Where it believes to be, when it enrols. */
+  computeResource?: string | undefined;
+  /** A key that is older is replaced; 0: none is. */
+  keyMaxAgeMs: number;
   /** The program `airavata-runner`, or how to get it into the state directory. */
   runnerPath: string | ((stateDir: string) => Promise<string>);
   resources: StatedResources;
@@ -105,11 +109,21 @@ async function withRoom<T>(outputDir: string, work: Promise<T>): Promise<T> {
 }
 
 async function start(options: AgentOptions, stateDir: string, ownership: Ownership): Promise<RunningAgent> {
-  const { apiUrl, outputDir, name, enrolmentToken: token, env, tls, log, clock = systemClock } = options;
+  const {
+    apiUrl,
+    outputDir,
+    name,
+    computeResource,
+    enrolmentToken: token,
+    env,
+    tls,
+    log,
+    clock = systemClock,
+  } = options;
   refuseUnverified(env);
   // Files that cannot be used are told now, not again and again by a session that never comes.
   if (apiUrl.startsWith("https:")) secureContext(tls ?? {});
-  const identity = await loadOrEnrol({ stateDir, apiUrl, name, token, env, tls });
+  const identity = await loadOrEnrol({ stateDir, apiUrl, name, token, computeResource, env, tls });
   const [root, { capacity, gpuDevices }] = await Promise.all([
     rootIdentity(outputDir),
     findResources(outputDir, options.resources),
@@ -125,6 +139,7 @@ async function start(options: AgentOptions, stateDir: string, ownership: Ownersh
     metricsIntervalMs: options.metricsIntervalMs,
     update: { own: options.program, news: options.news, trialMs: options.updateTrialMs },
     identity,
+    keyMaxAgeMs: options.keyMaxAgeMs,
     ownership,
     log,
     clock,

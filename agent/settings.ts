@@ -69,7 +69,23 @@ export const AGENT_SETTINGS = {
     type: "string",
     default: undefined,
     secret: true,
-    doc: "One-time token that is traded for an identity at the first start",
+    doc: "Token that is traded for an identity at the first start; later ones do not need it",
+  },
+  computeResource: {
+    flag: "--compute-resource",
+    variable: "COMPUTE_ID",
+    type: "string",
+    default: undefined,
+    doc: "The compute resource that the agent is at: at its first start it must be the one that its enrolment token names",
+  },
+  keyMaxAgeMs: {
+    flag: "--key-max-age",
+    variable: "AIRAVATA_KEY_MAX_AGE",
+    type: "duration",
+    // 90 days: what is asked of keys of machines that nobody looks at.
+    default: 7_776_000_000,
+    min: 0,
+    doc: "A key that is older is replaced by a new one, while tasks run on; 0s: never by itself",
   },
   cpus: {
     flag: "--cpus",
@@ -198,9 +214,7 @@ export const AGENT_SETTINGS = {
 export type AgentSettings = SettingsOf<typeof AGENT_SETTINGS>;
 
 /** Variables of the guide that the agent does not read yet. Exported for tests that compare it with the docs. */
-export const AGENT_UNSUPPORTED: Record<string, UnsupportedVariable> = {
-  COMPUTE_ID: { instead: "give the agent a label by AIRAVATA_LABELS, and let tasks ask for that" },
-};
+export const AGENT_UNSUPPORTED: Record<string, UnsupportedVariable> = {};
 
 /**
  * The agent's settings, the values its logger must hide, and sentences about set variables that are not used yet.

@@ -3,7 +3,9 @@
  * one `turn`, in which tasks start and reports go out together: nothing waits for a timer.
  */
 
+import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
+import { AiravataError, errorLine } from "../shared/error/error.ts";
 import { signHello } from "../shared/identity/identity.ts";
 import { type Logger, visible } from "../shared/log/log.ts";
 import { HELLO_TIMEOUT_MS } from "../shared/model/constants.ts";
@@ -20,6 +22,7 @@ import { isDiskLow } from "./run/resources.ts";
 import type { RunPort, Runs } from "./run/runs.ts";
 import { FileServer } from "./session/files.ts";
 import { type Identity, saveIdentity } from "./session/identity.ts";
+import { type KeyOwner, keyMadeAtMs, keyThatCounts, ownKey, rotateKey } from "./session/keys.ts";
 import type { Ownership } from "./session/owner.ts";
 import type { TlsFiles } from "./session/proxy.ts";
 import { SessionSocket } from "./session/socket.ts";
@@ -41,6 +44,8 @@ interface ShellOptions {
   metricsIntervalMs: number;
   update: Pick<UpdaterOptions, "own" | "news" | "trialMs">;
   identity: Identity;
+  /** A key that is older is replaced; 0: none is. */
+  keyMaxAgeMs: number;
   ownership: Ownership;
   log: Logger;
   clock: Clock;
@@ -52,6 +57,10 @@ const SAMPLED_AFTER_MS = 1_000;
 const METRICS_QUEUE_BYTES = 64 * 1024;
 /** The disk is looked at this often; a full one is noticed by failing writes at once. */
 const DISK_MS = 5_000;
+/** After these the former key counts, or none does; `unauthorized` is what a coordinator says that knows no changes. */
+const KEY_REFUSALS = new Set<string>(["agent_key_changed", "agent_revoked", "hello_refused", "unauthorized"]);
+/** Its age is looked at this often, the first time anywhere in it, so that a site's agents do not come together. */
+const KEY_LOOK_MS = 600_000;
 /** Longest wait of a timer; beyond 2^31 ms Node would fire at once. */
 const WAKE_MAX_MS = 60_000;
 /** The version of the protocol from which on updates are spoken of. */
@@ -79,6 +88,7 @@ export class Shell {
   #wakeAtMono = Number.POSITIVE_INFINITY;
   #diskTimer: NodeJS.Timeout | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
+  #keyTimer: NodeJS.Timeout | undefined;
   #metrics: MetricsSampler | undefined;
 
   constructor(options: ShellOptions) {
@@ -126,6 +136,7 @@ export class Shell {
     if (reason !== null) this.feed({ type: "hold", reason });
     this.#watchDisk();
     this.#measure();
+    this.#watchKey();
     this.#updater.started();
   }
 
@@ -213,7 +224,7 @@ export class Shell {
         this.#disconnect(effect.reason);
         break;
       case "hello":
-        this.#hello(effect.nonce, effect.timeline, effect.message);
+        void this.#hello(effect.nonce, effect.timeline, effect.message);
         break;
       case "send":
         this.#socket?.send(effect.message);
@@ -326,14 +337,56 @@ export class Shell {
     }
   }
 
-  #hello(nonce: string, timeline: number, message: UnsignedHello): void {
-    const { key, agent, name } = this.#options.identity;
-    this.#socket?.send({ ...message, proof: signHello(key, { nonce, timeline, agent, name }) });
+  async #hello(nonce: string, timeline: number, message: UnsignedHello): Promise<void> {
+    const socket = this.#socket;
+    const { connection } = this.#state;
+    const { agent, name } = this.#options.identity;
+    try {
+      const key = await keyThatCounts(this.#keyOwner).catch((error: unknown) => this.#keyDespite(error));
+      if (socket === this.#socket)
+        socket?.send({ ...message, proof: signHello(key, { nonce, timeline, agent, name }) });
+    } catch (error) {
+      socket?.close("the agent does not know which of its keys counts");
+      this.feed({ type: "disconnected", connection, reason: errorLine(error) });
+    }
+  }
+
+  /** What the coordinator refuses a change with it says in its answer to the hello as well: the former key signs that. */
+  #keyDespite(error: unknown): Promise<KeyObject> {
+    if (!(error instanceof AiravataError && KEY_REFUSALS.has(error.code))) throw error;
+    this.#options.log.warn("the key could not be changed", { error });
+    return ownKey(this.#options.stateDir);
+  }
+
+  get #keyOwner(): KeyOwner {
+    const { stateDir, apiUrl, identity, env, tls } = this.#options;
+    return { stateDir, apiUrl, agent: identity.agent, name: identity.name, way: { env, tls } };
+  }
+
+  #watchKey(): void {
+    const { keyMaxAgeMs, stateDir, log, clock } = this.#options;
+    if (keyMaxAgeMs === 0) return;
+    const look = async (): Promise<void> => {
+      try {
+        const isOld = clock.wall() - (await keyMadeAtMs(stateDir)) >= keyMaxAgeMs;
+        // The coordinator ends the session with the former key; leases live on until the next one.
+        if (isOld && this.#state.session === "ready") {
+          await rotateKey(this.#keyOwner);
+          log.info("the key was changed", { age_ms: keyMaxAgeMs });
+        }
+      } catch (error) {
+        log.warn("the key could not be changed; it is tried again", { error });
+      }
+      if (!this.#over) this.#keyTimer = setTimeout(look, Math.min(KEY_LOOK_MS, keyMaxAgeMs));
+    };
+    this.#keyTimer = setTimeout(look, Math.min(KEY_LOOK_MS, keyMaxAgeMs) * Math.random());
   }
 
   #advice(reason: Ending["reason"], message: string): string {
-    if (reason !== "enrol") return message;
-    return `${message}; to enrol anew remove ${join(this.#options.stateDir, "agent.json")} and start with a new AIRAVATA_ENROLMENT_TOKEN`;
+    if (reason !== "enrol" && reason !== "revoked") return message;
+    const { stateDir } = this.#options;
+    const files = `${join(stateDir, "agent.json")} and agent.key beside it`;
+    return `${message}; to enrol anew remove ${files} and start with a new AIRAVATA_ENROLMENT_TOKEN`;
   }
 
   /** Only when the outbox holds nothing of the former history any more: the next process would tell it to this one. */
@@ -380,12 +433,14 @@ export class Shell {
     }
     this.#over = true;
     this.#updater.close();
-    for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer, this.#drainTimer]) clearTimeout(timer);
+    for (const timer of [this.#connectTimer, this.#wakeTimer, this.#diskTimer, this.#drainTimer, this.#keyTimer]) {
+      clearTimeout(timer);
+    }
     this.#metrics?.stop();
     const socket = this.#socket;
     this.#disconnect(ending.message);
     await socket?.gone;
-    await this.#runs.close(ending.reason === "drained");
+    await this.#runs.close(ending.reason === "drained" || ending.reason === "revoked");
     await this.#outbox.close();
     await this.#options.ownership.release();
     this.#ended.resolve(ending);

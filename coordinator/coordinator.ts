@@ -17,6 +17,7 @@ import { createApiServer } from "./api/server.ts";
 import { type AuthorizationSettings, startAuthorization } from "./authorization.ts";
 import { createAbsenceReconciler } from "./background/absences.ts";
 import { auditReconcilers } from "./background/audit.ts";
+import { identitiesReconciler } from "./background/identities.ts";
 import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRemovalReconciler, nudgeAfterChanges } from "./background/removals.ts";
@@ -27,6 +28,7 @@ import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
+import { AgentNotices } from "./domain/agent/notices.ts";
 import { createAgentSessions } from "./domain/agent/session.ts";
 import { createRefusalLog } from "./domain/audit/refusals.ts";
 import type { Vault } from "./domain/credential/vault.ts";
@@ -123,11 +125,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   dispatcher.onLeadership(({ leading }) => {
     if (!leading) figures.clear();
   });
+  const notices = new AgentNotices({ agents, log, wall: () => systemClock.wall() });
+  dispatcher.onForged((agent, message) => notices.tell(agent, "forged", message, notices.address(agent)));
+  const sessions = createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) });
   const releases = openReleaseDirectory(settings.agentReleases);
   const history = withEndedTasks(stored);
   const { projects, groups, grants, resources, audit } = store;
   const registry = { projects, groups, grants, resources, audit };
-  const sources = { dispatcher, history, agents, enrolment, figures, rollouts, releases, ...registry };
+  const sources = { dispatcher, history, agents, enrolment, figures, notices, rollouts, releases, ...registry };
   const refusals = createRefusalLog({ append: audit.append, clock: systemClock, log });
   const hub = createEventHub({
     dispatcher,
@@ -168,7 +173,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     archive,
     refusals,
     rolloutChanged: () => background.nudge(ROLLOUT),
-    sessions: createAgentSessions({ dispatcher, identity: (agent) => agents.identity(agent) }),
+    sessions,
     hub,
     work,
     forward: {
@@ -203,6 +208,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       credentials.reconciler,
       ...auditReconcilers(audit, settings.auditAnchor),
       createRemovalReconciler({ ...sources, removals: store.removals, access: authorization.access }),
+      identitiesReconciler({ dispatcher, agents, sessions }),
     ],
     source: dispatcher,
     log,
@@ -235,14 +241,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       leading,
       createEnrolmentToken: async (note, lifetimeMs) => {
         const by = { actor: SYSTEM_ACTOR, via: "stack", address: null, request: null };
-        return (
-          await createEnrolmentToken(
-            { ...sources, access: authorization.access },
-            { note, lifetimeMs, by, project: null },
-          )
-        ).token;
+        const token = { note, lifetimeMs, project: null, computeResource: null, usesMax: 1 };
+        return (await createEnrolmentToken({ ...sources, access: authorization.access }, token, by)).token;
       },
-      isEnrolled: async (agent, name) => (await agents.identity(agent as AgentId))?.name === name,
+      isEnrolled: async (agent, name) => {
+        const known = await agents.identity(agent as AgentId);
+        return known?.name === name && !known.revoked;
+      },
       unfinished: () => {
         if (!dispatcher.leadership().leading) return undefined;
         const { tasks_queued = 0, tasks_waiting = 0, tasks_leased = 0 } = dispatcher.figures();

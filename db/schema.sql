@@ -77,9 +77,11 @@ create table enrolment_token (
   agent bigint,
   revoked_at timestamp with time zone,
   any_project boolean not null default false,
+  uses_max integer not null default 1,
   constraint enrolment_token_check CHECK ((expires_at > created_at)),
   constraint enrolment_token_check1 CHECK (((used_at IS NULL) = (agent IS NULL))),
   constraint enrolment_token_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
+  constraint enrolment_token_uses_max_check CHECK (((uses_max >= 1) AND (uses_max <= 10000))),
   constraint enrolment_token_agent_fkey FOREIGN KEY (agent) REFERENCES agent(agent),
   constraint enrolment_token_created_by_fkey FOREIGN KEY (created_by) REFERENCES actor(actor),
   constraint enrolment_token_project_fkey FOREIGN KEY (project) REFERENCES project(project),
@@ -613,6 +615,18 @@ create table credential_use (
   constraint credential_use_pkey PRIMARY KEY (use)
 );
 
+create table enrolment_use (
+  token bigint not null,
+  agent bigint not null,
+  at timestamp with time zone not null default now(),
+  address text,
+  constraint enrolment_use_agent_fkey FOREIGN KEY (agent) REFERENCES agent(agent),
+  constraint enrolment_use_token_fkey FOREIGN KEY (token) REFERENCES enrolment_token(token) ON DELETE CASCADE,
+  constraint enrolment_use_pkey PRIMARY KEY (token, agent)
+);
+
+CREATE INDEX agent_by_key_changed_at ON public.agent USING btree (key_changed_at);
+CREATE INDEX agent_by_revoked_at ON public.agent USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
 CREATE UNIQUE INDEX agent_rollout_active ON public.agent_rollout USING btree ((true)) WHERE (state = 'ACTIVE'::text);
 CREATE INDEX agent_rollout_target_agent ON public.agent_rollout_target USING btree (agent, rollout DESC);
@@ -629,6 +643,7 @@ CREATE UNIQUE INDEX credential_name_unique ON public.credential USING btree (own
 CREATE INDEX credential_secret_unsettled ON public.credential_secret USING btree (changed_at) WHERE (state = ANY (ARRAY['writing'::text, 'destroying'::text]));
 CREATE INDEX credential_use_by_credential ON public.credential_use USING btree (credential, use);
 CREATE INDEX decision_by_experiment ON public.decision USING btree (shard, experiment, seq);
+CREATE INDEX enrolment_use_by_agent ON public.enrolment_use USING btree (agent);
 CREATE INDEX experiment_by_end ON public.experiment USING btree (shard, ended_seq);
 CREATE INDEX experiment_by_project ON public.experiment USING btree (project, experiment);
 CREATE INDEX experiment_by_seq ON public.experiment USING btree (shard, seq);
@@ -1166,7 +1181,9 @@ comment on table credential_secret is 'What lies, or may lie, in the vault. A ro
 comment on column credential_secret.credential is 'No reference: of a new credential the row comes later, with the secret.';
 comment on table credential_use is 'Who used a secret, and what for; uses of some seconds are one row.';
 comment on column decision.completed is 'Only of `ended`: how its tasks ended, with failed and canceled.';
-comment on table enrolment_token is 'Good for one agent. Only the SHA-256 of the secret is kept.';
+comment on table enrolment_token is 'Good for uses_max agents. Only the SHA-256 of the secret is kept.';
+comment on column enrolment_token.uses_max is 'Agents that it is good for. With the last use it gets used_at and agent, which close it for every program.';
+comment on table enrolment_use is 'Which agent came in by which token.';
 comment on column experiment.state is 'Null while it is unfinished: then the dispatcher knows.';
 comment on column experiment.archived_at is 'From then on the row cannot change, and all that stays beside it is the summary.';
 comment on column experiment_source.header is 'The definition without its templates, JSON.';
@@ -1221,4 +1238,5 @@ insert into schema_migration (version, name, breaking, program) values (12, 'res
 insert into schema_migration (version, name, breaking, program) values (13, 'audit_seals', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (14, 'credentials', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (15, 'relationship_complete', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (16, 'enrolment', false, 'db/schema.sql');
 commit;

@@ -95,5 +95,5 @@ export type AgentEffect =
   | { type: "remember"; timeline: number }
   /** For the log: a stable code and a sentence. */
   | { type: "note"; code: string; message: string }
-  /** Leave. `drained`: nothing is held; otherwise the reaction that the coordinator demanded. */
-  | { type: "exit"; reason: "drained" | Exclude<Reaction, "none" | "reconnect">; message: string };
+  /** Leave. `drained`: nothing is held; `revoked`: all was ended; otherwise the reaction that the coordinator demanded. */
+  | { type: "exit"; reason: "drained" | "revoked" | Exclude<Reaction, "none" | "reconnect">; message: string };

@@ -132,6 +132,7 @@ export function onRenewed(state: AgentState, now: Now, message: Message<"renewed
 /** What time does: renewals, silence that means a dead peer, the end of trust. */
 export function onTime(state: AgentState, now: Now, out: AgentEffect[]): void {
   watchClocks(state, now, out);
+  if (state.revoked !== null) return;
   const { ttlMs, marginMs } = state.timing;
   if (state.session === "ready") {
     if (now.mono - state.heardMono >= ttlMs - marginMs) hangUp(state, now, "the coordinator is silent", out);
@@ -147,6 +148,7 @@ export function onTime(state: AgentState, now: Now, out: AgentEffect[]): void {
 
 /** When `onTime` has something to do next. */
 export function nextWake(state: AgentState): number {
+  if (state.revoked !== null) return state.revoked.untilMono;
   const { ttlMs, marginMs } = state.timing;
   let wake = state.heardMono + (state.session === "ready" ? ttlMs - marginMs : ttlMs);
   if (state.session === "ready") {

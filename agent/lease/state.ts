@@ -140,6 +140,8 @@ export interface AgentState {
 
   hold: string | null;
   draining: string | null;
+  /** Set for good when the coordinator said so; until then what it held is being ended. */
+  revoked: { message: string; untilMono: number } | null;
   /** Templates this session has sent, by `experiment.template`; leases of them carry only their index. */
   templates: Map<string, HeldTemplate>;
   /** Every lease, by key. */
@@ -217,6 +219,7 @@ export function createAgentState(options: CoreOptions): AgentState {
     mistrusted: true,
     hold: null,
     draining: null,
+    revoked: null,
     templates: new Map(),
     leases: new Map(),
     held: [],

@@ -2,6 +2,7 @@
  * One step of the agent's pure core: what happened goes in, what is to be done comes out. Production, the unit tests that
  * assert exact effects, and the simulation run this very function.
  */
+import { KILL_GRACE_MS } from "../../shared/model/constants.ts";
 import { parseAttemptKey } from "../../shared/model/ids.ts";
 import type { Requirement } from "../../shared/model/requirement.ts";
 import type { AgentEffect, AgentEvent, CoreMessage, Now } from "./contract.ts";
@@ -41,6 +42,8 @@ import { type AgentState, type HeldTemplate, type Lease, LeasePhase } from "./st
  * leases live on.
  */
 const TEMPLATES_MAX = 2_048;
+/** TERM, grace and KILL of what a revoked agent runs, and as much again for a process that hangs in the kernel. */
+const REVOKED_LEAVE_MS = 2 * KILL_GRACE_MS;
 /** What most steps come to. */
 const NOTHING: readonly AgentEffect[] = [];
 
@@ -64,7 +67,7 @@ function apply(state: AgentState, event: AgentEvent, now: Now, out: AgentEffect[
     case "disconnected":
       if (event.connection !== state.connection) return;
       out.push({ type: "note", code: "disconnected", message: event.reason });
-      reconnect(state, now, out);
+      if (state.revoked === null) reconnect(state, now, out);
       return;
     case "received":
       if (event.connection !== state.connection) return;
@@ -120,7 +123,8 @@ function turn(state: AgentState, now: Now, writable: boolean, out: AgentEffect[]
     sendReports(state, now, out);
     if (state.draining === null || state.leases.size > 0) stateCredit(state, now, out);
   }
-  if (state.draining !== null && state.leases.size === 0) leave(state, out);
+  if (state.revoked !== null) leaveRevoked(state, now, state.revoked, out);
+  else if (state.draining !== null && state.leases.size === 0) leave(state, out);
   else if (state.session === "ready" && state.templates.size > TEMPLATES_MAX) {
     hangUp(state, now, "so many templates were sent that a new session is begun", out);
   }
@@ -255,6 +259,30 @@ function leave(state: AgentState, out: AgentEffect[]): void {
   exit(state, "drained", reason, out);
 }
 
+/**
+ * Its identity is worth nothing any more, so whatever it holds is given to others: that is ended here, and nothing of it is
+ * reported. It leaves when all of it is gone, or when a process outlives even that.
+ */
+function onRevoked(state: AgentState, now: Now, message: string, out: AgentEffect[]): void {
+  if (state.revoked !== null) return;
+  state.revoked = { message, untilMono: now.mono + REVOKED_LEAVE_MS };
+  state.draining ??= message;
+  state.session = "connecting";
+  out.push({ type: "disconnect", connection: state.connection, reason: message });
+  state.connection++;
+  state.trustedUntilMono = Number.NEGATIVE_INFINITY;
+  for (const lease of [...state.leases.values()]) supersede(state, now, lease, "the agent was revoked", out);
+}
+
+function leaveRevoked(
+  state: AgentState,
+  now: Now,
+  { message, untilMono }: NonNullable<AgentState["revoked"]>,
+  out: AgentEffect[],
+): void {
+  if (state.leases.size === 0 || now.mono >= untilMono) exit(state, "revoked", message, out);
+}
+
 function onError(
   state: AgentState,
   now: Now,
@@ -264,6 +292,10 @@ function onError(
   // It reconnected itself, and the coordinator had not noticed that the former connection was dead.
   if (message.code === "agent_identity_shared" && message.reaction === "none" && state.epoch > 0) return;
   out.push({ type: "note", code: message.code, message: message.message });
+  if (message.code === "agent_revoked") {
+    onRevoked(state, now, message.message, out);
+    return;
+  }
   switch (message.reaction) {
     case "none":
       return;

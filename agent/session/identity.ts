@@ -3,17 +3,18 @@
  * it, and the timeline its attempts belong to. An agent enrols once; afterwards its key is all it needs.
  */
 import { type KeyObject, randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
+import { link, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AiravataError } from "../../shared/error/error.ts";
-import { generateIdentityKey, publicKeyText, readIdentityKey } from "../../shared/identity/identity.ts";
+import { publicKeyText } from "../../shared/identity/identity.ts";
 import type { AgentId } from "../../shared/model/ids.ts";
+import { ownKey, replaceFile } from "./keys.ts";
 import type { TlsFiles, Way } from "./proxy.ts";
 import { postJson } from "./request.ts";
 
-const KEY_FILE = "agent.key";
 const IDENTITY_FILE = "agent.json";
 const ROOT_FILE = ".root";
+const SPENT = new Set(["enrolment_token_used", "enrolment_token_invalid"]);
 
 export interface Identity {
   agent: AgentId;
@@ -29,8 +30,10 @@ export interface EnrolOptions {
   stateDir: string;
   apiUrl: string;
   name: string;
-  /** One-time token; needed only while there is no identity. */
+  /** Needed only while there is no identity. */
   token: string | undefined;
+  /** Where the agent believes to be; the coordinator refuses it unless the token says the same. */
+  computeResource?: string | undefined;
   env: Record<string, string | undefined>;
   tls?: TlsFiles | undefined;
 }
@@ -40,16 +43,12 @@ export interface EnrolOptions {
  * `server_unreachable`, or what the coordinator answered.
  */
 export async function loadOrEnrol(options: EnrolOptions): Promise<Identity> {
-  const { stateDir, apiUrl, name, token } = options;
+  const { stateDir, apiUrl, name, token, computeResource } = options;
   const saved = await loadIdentity(stateDir);
   if (saved !== undefined) {
     if (sameServer(saved.server, apiUrl)) return saved;
-    if (token === undefined) {
-      // The coordinator may have moved: its key proves who it talks to, so this is allowed and remembered.
-      const moved = { ...saved, server: apiUrl };
-      await saveIdentity(stateDir, moved);
-      return moved;
-    }
+    // The coordinator may have moved: its key proves who it talks to, so this is allowed and remembered.
+    if (token === undefined) return movedTo(stateDir, saved, apiUrl);
   }
   if (token === undefined) {
     throw new AiravataError(
@@ -58,7 +57,13 @@ export async function loadOrEnrol(options: EnrolOptions): Promise<Identity> {
     );
   }
   const key = await ownKey(stateDir);
-  const enrolled = await enrol(apiUrl, { token, name, public_key: publicKeyText(key) }, options);
+  const request = { token, name, public_key: publicKeyText(key), compute_resource: computeResource };
+  const enrolled = await enrol(apiUrl, request, options).catch((error: unknown) => {
+    // A unit keeps the variable for ever: the token that this agent used long ago says nothing about where it went.
+    if (saved !== undefined && error instanceof AiravataError && SPENT.has(error.code)) return undefined;
+    throw error;
+  });
+  if (enrolled === undefined) return movedTo(stateDir, saved as Identity, apiUrl);
   const identity = {
     agent: enrolled.agent as AgentId,
     name: enrolled.name,
@@ -68,6 +73,12 @@ export async function loadOrEnrol(options: EnrolOptions): Promise<Identity> {
   };
   await saveIdentity(stateDir, identity);
   return identity;
+}
+
+async function movedTo(stateDir: string, identity: Identity, server: string): Promise<Identity> {
+  const moved = { ...identity, server };
+  await saveIdentity(stateDir, moved);
+  return moved;
 }
 
 /** Keeps a timeline that a welcome named. */
@@ -104,22 +115,9 @@ async function loadIdentity(stateDir: string): Promise<Identity | undefined> {
   return { agent, name, server, timeline, key: await ownKey(stateDir) };
 }
 
-/** The key of the state directory, made when missing: an enrolment whose answer was lost is repeated with the same one. */
-async function ownKey(stateDir: string): Promise<KeyObject> {
-  const path = join(stateDir, KEY_FILE);
-  try {
-    return readIdentityKey(await readFile(path, "utf8"));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  const { privatePem } = generateIdentityKey();
-  await replaceFile(path, privatePem);
-  return readIdentityKey(privatePem);
-}
-
 async function enrol(
   apiUrl: string,
-  body: { token: string; name: string; public_key: string },
+  body: { token: string; name: string; public_key: string; compute_resource: string | undefined },
   way: Way,
 ): Promise<{ agent: number; name: string; timeline: number }> {
   const answer = await postJson(apiUrl, "/api/v1/agent/enrol", body, "does not enrol this agent", way);
@@ -128,11 +126,4 @@ async function enrol(
 
 function sameServer(a: string, b: string): boolean {
   return a.replace(/\/+$/, "") === b.replace(/\/+$/, "");
-}
-
-async function replaceFile(path: string, text: string): Promise<void> {
-  const beside = `${path}.new`;
-  await mkdir(join(path, ".."), { recursive: true });
-  await writeFile(beside, text, { mode: 0o600 });
-  await rename(beside, path);
 }

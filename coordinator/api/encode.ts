@@ -67,11 +67,16 @@ export function encodeTask({ experiment, templateName, view }: ListedTask): Task
 }
 
 export function encodeAgent(record: AgentRecord): Agent {
-  const { agent, name, enrolledAtMs, view, sample, target, policy } = record;
+  const { agent, name, enrolledAtMs, view, sample, target, policy, notice } = record;
   return {
     id: agent,
     name,
     enrolled_at: timestamp(enrolledAtMs),
+    project: record.project,
+    compute_resource: record.computeResource,
+    key_changed_at: timestamp(record.keyChangedAtMs),
+    address: record.address,
+    notice: notice && { kind: notice.kind, message: notice.message, at: timestamp(notice.atMs), count: notice.count },
     state: view?.state ?? "OFFLINE",
     session: view && {
       epoch: view.epoch,
@@ -117,8 +122,12 @@ export function encodeEnrolmentToken(record: Awaited<ReturnType<typeof revokeEnr
   return {
     id: record.id,
     note: record.note,
+    project: record.project,
+    compute_resource: record.computeResource,
     created_at: timestamp(record.createdAtMs),
     expires_at: timestamp(record.expiresAtMs),
+    uses_max: record.usesMax,
+    uses: record.uses,
     used_at: timestampOrNull(record.usedAtMs),
     revoked_at: timestampOrNull(record.revokedAtMs),
     agent: record.agent,

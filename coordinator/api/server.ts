@@ -119,6 +119,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   const agents = createAgentSockets({
     sessions: options.sessions,
     figures: sources.figures,
+    notices: sources.notices,
     log,
     reportUpdate: async (agent, state) => {
       if (await reportUpdate(sources, agent, state)) rolloutChanged();
@@ -212,7 +213,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...groupHandlers({ ...sources, access }),
       ...resourceHandlers({ ...sources, access }),
       ...shareHandlers({ ...sources, access, facts }),
-      ...agentHandlers({ ...sources, access }),
+      ...agentHandlers({ ...sources, access, sessions: options.sessions }),
       ...releaseHandlers(sources, rolloutChanged),
       ...auditHandlers(sources),
       ...credentialHandlers({ ...options.credentials, projectNumber: (name) => sources.history.project(name) }),

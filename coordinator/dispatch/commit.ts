@@ -27,6 +27,7 @@ import {
 } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
 import { giveBack, sendCancels } from "./sessions.ts";
+import { forgetLost, rememberLost } from "./trust.ts";
 
 /** Folds the batch whose append was answered and does what follows from it. */
 export function onCommitted(core: Core, seq: number, now: Now, effects: Effect[]): void {
@@ -43,7 +44,11 @@ export function onCommitted(core: Core, seq: number, now: Now, effects: Effect[]
   if (core.config.mutations.attemptReusedAfterRelease) reuseReleased(cut);
   if (core.config.mutations.needsReleasedTwice) releaseNeedsAgain(core, batch);
   // Ended attempts let go first: a task that was requeued is free only then.
-  for (const held of cut.ended) letGo(core, held);
+  for (const held of cut.ended) {
+    if (!held.reported && stateOf(held.template, held.index) === TaskState.QUEUED) rememberLost(core, held);
+    else forgetLost(core, held.template, held.index);
+    letGo(core, held);
+  }
   for (const [template, index] of queued) {
     backOff(core, template, index, now, isMarked(template, index, RETRIED));
   }
@@ -88,7 +93,10 @@ function deliverLeases(core: Core, cut: Cut, now: Now, effects: Effect[]): void 
   for (let i = 0; i < cut.leases.length; i++) {
     const record = cut.leases[i] as Cut["leases"][number];
     const { floor, template, held } = cut.leased[i] as Cut["leased"][number];
-    for (const entry of held) entry.committed = true;
+    for (const entry of held) {
+      entry.committed = true;
+      forgetLost(core, entry.template, entry.index);
+    }
     if (floor.epoch !== record.epoch || floor.peer === null) {
       // Its session ended before the lease was durable; it never heard of it.
       if (floor.epoch !== record.epoch || floor.state === "LOST" || floor.state === "GONE") {

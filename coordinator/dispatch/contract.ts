@@ -152,6 +152,13 @@ export interface Dispatcher {
   attach(hello: Extract<FromAgent, { type: "hello" }>, peer: AgentPeer, serves: ProjectId | null): AgentSession;
   /** Asks an agent to finish what it holds and take nothing new. */
   drain(agent: AgentId, reason: string): void;
+  /**
+   * Its identity was revoked: whatever session it has ends at once, what it holds is given to others. Nothing happens in a
+   * process that does not lead: whoever does looks for those that were revoked.
+   */
+  revoke(agent: AgentId, message: string): void;
+  /** Called when an agent claims what is another one's; returns the function that stops it. */
+  onForged(listener: (agent: AgentId, message: string) => void): () => void;
   /** Only what is in memory: every unfinished experiment and recently ended ones. */
   experiment(id: ExperimentId): ExperimentView | undefined;
   /** Every experiment of these projects that has not ended. Throws `not_leading`. */

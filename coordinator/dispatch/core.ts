@@ -35,6 +35,8 @@ export type CoreEvent =
   | { type: "message"; peer: Peer; message: FromAgent }
   | { type: "disconnected"; peer: Peer }
   | { type: "drain"; agent: AgentId; reason: string }
+  /** Its identity was revoked; `message` is for whoever still uses it. */
+  | { type: "revoke"; agent: AgentId; message: string }
   /** The append of this seq was answered. */
   | { type: "committed"; seq: number }
   | { type: "leadership"; untilMono: number }
@@ -51,6 +53,8 @@ export type Effect =
   | { type: "close"; peer: Peer; reason: string }
   | { type: "reply"; request: number; result: Reply }
   | { type: "committed"; batch: Batch; changed: ExperimentId[] }
+  /** An agent claims what is another one's: its key or its state may be in other hands. Nothing came of it. */
+  | { type: "forged"; agent: AgentId; message: string }
   /** This reign must end; nothing the core says from here on counts. */
   | { type: "resign"; reason: string };
 
@@ -152,6 +156,10 @@ export interface Core {
   readonly running: Map<ExperimentId, number>;
   readonly agents: Map<AgentId, AgentFloor>;
   readonly peers: Map<Peer, AgentFloor>;
+  /** Revoked in this reign: a hello whose key was looked up before is refused. */
+  readonly revoked: Set<AgentId>;
+  /** With which agent a QUEUED task's latest attempt was lost; see trust.ts. */
+  readonly lost: WeakMap<TemplateLedger, Map<number, AgentId>>;
   /** QUEUED tasks that wait for their backoff, and when each is due; entries of `due` that say another time are stale. */
   readonly backing: Map<number, number>;
   readonly due: Heap<{ dueMono: number; template: TemplateLedger; index: number }>;
@@ -187,6 +195,8 @@ export interface Figures {
   ends: number;
   expired: number;
   stale: number;
+  /** Claims of agents to what is not theirs. */
+  forged: number;
   appends: number;
 }
 
@@ -213,6 +223,8 @@ export function createCore(
     held: new Map(),
     agents: new Map(),
     peers: new Map(),
+    revoked: new Set(),
+    lost: new WeakMap(),
     running: new Map(),
     backing: new Map(),
     due: new Heap((a, b) => a.dueMono < b.dueMono),
@@ -228,7 +240,7 @@ export function createCore(
     lastTickMono: now.mono,
     nowMono: now.mono,
     clockOffsetMs: now.wall - now.mono,
-    figures: { leases: 0, ends: 0, expired: 0, stale: 0, appends: 0 },
+    figures: { leases: 0, ends: 0, expired: 0, stale: 0, forged: 0, appends: 0 },
   };
   restoreProjects(core, restored, now);
   restoreFloor(core, now);

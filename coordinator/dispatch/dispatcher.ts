@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 import { LEADERSHIP_RENEWAL_MS, sessionTiming } from "../../shared/model/constants.ts";
-import type { ExperimentId, ProjectId } from "../../shared/model/ids.ts";
+import type { AgentId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { AgentPeer, AgentSession, Committed, Dispatcher, Leadership } from "./contract.ts";
 import { createCore, type Reply } from "./core.ts";
@@ -42,6 +42,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const stopping = new AbortController();
   const watchers = new Set<(committed: Committed) => void>();
   const leadershipWatchers = new Set<(leadership: Leadership) => void>();
+  const forgeryWatchers = new Set<(agent: AgentId, message: string) => void>();
   const figures = createLoopFigures();
   let reigning: Reigning | null = null;
   let detail = "waiting for leadership";
@@ -104,7 +105,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const core = createCore(config, ledger, untilMono, now, { configs, usage, batches }, absences);
     const { clock, log } = options;
     const { checkpointSeq } = loaded;
-    reigning = new Reigning({ reign, core, clock, log, figures, checkpointSeq, committed: publish });
+    const forged = (agent: AgentId, message: string): void => {
+      for (const watcher of forgeryWatchers) watcher(agent, message);
+    };
+    reigning = new Reigning({ reign, core, clock, log, figures, checkpointSeq, committed: publish, forged });
     detail = `leading since ${new Date(now.wall).toISOString()}`;
     options.log.info("leading", { term, seq: ledger.seq, loaded_ms: Math.round(options.clock.mono() - startedMono) });
     announce();
@@ -164,6 +168,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (reign === null) return refuseSession(peer, detail);
       return attachSession(reign, hello, peer, serves);
     },
+    revoke: (agent, message) => inTime()?.handle({ type: "revoke", agent, message }),
+    onForged: (listener) => listen(forgeryWatchers, listener),
     drain: (agent, reason) => lead().handle({ type: "drain", agent, reason }),
     experiment: (id) => {
       const reign = inTime();

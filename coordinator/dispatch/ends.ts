@@ -23,6 +23,7 @@ import {
   taskName,
 } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
+import { isForeign, lostWithAnother, tellForged, templateFor } from "./trust.ts";
 
 /** Retries of the user's budget stop counting where tries do (one byte). */
 const USER_RETRIES_MAX = 250;
@@ -37,9 +38,9 @@ export function onEnded(
   effects: Effect[],
 ): void {
   for (const group of groups) {
-    const template = core.ledger.experiments.get(group.experiment)?.templates[group.template];
+    const template = templateFor(core, floor, group);
     if (!template) {
-      onUnknownExperiment(core, peer, group, effects);
+      onUnknownExperiment(core, peer, floor, group, effects);
       continue;
     }
     const accepted = emptyGroup(group);
@@ -56,6 +57,7 @@ export function onEnded(
           putOff(core, { type: "message", peer, message: { type: "ended", groups: [rowOf(group, i)] } });
           continue;
         } else if (verdict.answer === "refuse") {
+          if (verdict.forged) tellForged(floor, core, `reports what is another agent's: ${verdict.message}`, effects);
           refuse(core, { peer, group: oneOf(group, i), refused: verdict }, held, effects);
           continue;
         } else if (core.config.mutations.duplicateCounted) deltaOf(currentCut(core), group.experiment).completed++;
@@ -104,7 +106,7 @@ type Verdict =
   | { answer: "accept" | "duplicate" }
   /** It rests on a decision or a loss that is not durable yet. */
   | { answer: "later" }
-  | { answer: "refuse"; code: string; message: string };
+  | { answer: "refuse"; code: string; message: string; forged?: boolean };
 
 /** What to do with a report that is not simply the running attempt of a held task. */
 function judge(
@@ -134,10 +136,10 @@ function judge(
     const message = `attempt ${attempt} of task ${name} was superseded by attempt ${latest}`;
     return { answer: "refuse", code: "attempt_superseded", message };
   }
-  const lease = template.leases.get(index);
-  if (lease && lease.agent !== floor.agent) {
-    const message = `attempt ${attempt} of task ${name} is with agent ${lease.agent}, not with ${floor.name}`;
-    return { answer: "refuse", code: "attempt_unknown", message };
+  const holder = template.leases.get(index)?.agent ?? lostWithAnother(core, floor, template, index);
+  if (holder !== undefined && holder !== floor.agent) {
+    const message = `attempt ${attempt} of task ${name} is with agent ${holder}, not with ${floor.name}`;
+    return { answer: "refuse", code: "attempt_unknown", message, forged: true };
   }
   if (isMarked(template, index, REPORTED)) {
     return { answer: core.config.mutations.duplicateFolded && state === TaskState.QUEUED ? "accept" : "duplicate" };
@@ -320,15 +322,22 @@ function rowOf(group: EndGroup, i: number): EndGroup {
   return row;
 }
 
-/** Only ended experiments leave memory, so whatever is reported about one was counted long ago or is stale. */
-function onUnknownExperiment(core: Core, peer: Peer, group: EndGroup, effects: Effect[]): void {
+/**
+ * Only ended experiments leave memory, so whatever is reported about one was counted long ago or is stale. One of a project
+ * that the agent does not serve is answered like those: it does not learn which there are.
+ */
+function onUnknownExperiment(core: Core, peer: Peer, floor: AgentFloor, group: EndGroup, effects: Effect[]): void {
+  if (isForeign(core, floor, group.experiment)) {
+    const claim = `reports attempts of experiment ${group.experiment}, whose project it does not serve`;
+    tellForged(floor, core, claim, effects);
+  }
   if (core.config.mutations.evictedReportDropped) return;
   const known = group.experiment <= core.ledger.experimentMax;
   core.figures.stale += group.indexes.length;
   const { experiment, template, indexes, attempts } = group;
   const code = known ? "task_ended" : "attempt_unknown";
   const message = known
-    ? `experiment ${experiment} has ended; nothing more is counted for it`
-    : `experiment ${experiment} is not known here; the newest is ${core.ledger.experimentMax}`;
+    ? `experiment ${experiment} has ended, or is of a project that this agent does not serve; nothing is counted for it`
+    : `experiment ${experiment} is not known here: it is none of this history`;
   answer(core, { peer, group: { experiment, template, indexes, attempts }, refused: { code, message } }, effects);
 }

@@ -5,7 +5,7 @@
 
 import type { Logger } from "../../shared/log/log.ts";
 import { CHECKPOINT_ENDS, CHECKPOINT_PERIOD_MS, LEADERSHIP_RENEWAL_MS } from "../../shared/model/constants.ts";
-import type { ExperimentId } from "../../shared/model/ids.ts";
+import type { AgentId, ExperimentId } from "../../shared/model/ids.ts";
 import type { Clock } from "../../shared/time/clock.ts";
 import type { Batch } from "./batch.ts";
 import type { AgentPeer, Committed } from "./contract.ts";
@@ -31,6 +31,8 @@ export interface ReigningOptions {
   /** Of the checkpoint that was loaded. */
   checkpointSeq: number;
   committed: (committed: Committed) => void;
+  /** Must not throw. */
+  forged: (agent: AgentId, message: string) => void;
 }
 
 export class Reigning {
@@ -132,6 +134,9 @@ export class Reigning {
         return;
       case "committed":
         this.onCommitted(effect.batch, effect.changed);
+        return;
+      case "forged":
+        this.options.forged(effect.agent, effect.message);
         return;
       case "resign":
         this.end(effect.reason);

@@ -12,6 +12,7 @@ import { gatherEnd, putOff } from "./floor/gather.ts";
 import { floorOf, hold, letGo, offerAgain, recharge, setPhase } from "./floor/hold.ts";
 import { CANCELING, isMarked, SETTLED, stateOf, type TemplateLedger } from "./ledger/ledger.ts";
 import type { Now } from "./ports.ts";
+import { isForeign, lostWithAnother, refuseRevoked, tellForged, templateFor } from "./trust.ts";
 
 type Hello = Extract<FromAgent, { type: "hello" }>;
 
@@ -26,6 +27,10 @@ export function onHello(
   effects: Effect[],
 ): void {
   const { timing } = core.config;
+  if (core.revoked.has(hello.agent)) {
+    refuseRevoked(peer, `agent ${hello.name} was revoked`, effects);
+    return;
+  }
   const floor = floorOf(core, hello.agent, hello.root, now.mono + timing.ttlMs);
   if (peer < floor.peerLast) {
     effects.push(stopTwin(peer, hello.name));
@@ -66,7 +71,7 @@ export function onHello(
   core.peers.set(peer, floor);
   const kept = new Set<Held>();
   const superseded: AttemptGroup[] = [];
-  for (const group of hello.held) settleHeld(core, floor, group, kept, superseded);
+  for (const group of hello.held) settleHeld(core, floor, group, kept, superseded, effects);
   for (const held of [...floor.held]) if (!kept.has(held)) forgetUnheld(core, held, now, blame);
   recharge(floor, hello.capacity);
   const { epoch } = floor;
@@ -144,8 +149,13 @@ function settleHeld(
   group: HeldGroup,
   kept: Set<Held>,
   superseded: AttemptGroup[],
+  effects: Effect[],
 ): void {
-  const template = core.ledger.experiments.get(group.experiment)?.templates[group.template];
+  const template = templateFor(core, floor, group);
+  if (isForeign(core, floor, group.experiment)) {
+    const claim = `says that it holds attempts of experiment ${group.experiment}, whose project it does not serve`;
+    tellForged(floor, core, claim, effects);
+  }
   const lost: AttemptGroup = { experiment: group.experiment, template: group.template, indexes: [], attempts: [] };
   for (let i = 0; i < group.indexes.length; i++) {
     const index = group.indexes[i] as number;
@@ -181,6 +191,7 @@ function stillHeld(
     return known;
   }
   if (state !== TaskState.QUEUED || isMarked(template, index, SETTLED)) return undefined;
+  if (lostWithAnother(core, floor, template, index) !== undefined) return undefined;
   const ghost: Held = {
     template,
     index,
@@ -215,8 +226,9 @@ export function forgetUnheld(core: Core, held: Held, now: Now, blame: Blame = Bl
 }
 
 /** Ends an attempt that its agent did not report. */
-export function giveBack(core: Core, held: Held, outcome: Outcome, blame: Blame, now: Now): void {
+export function giveBack(core: Core, held: Held, outcome: Outcome, blame: Blame, now: Now, detail?: string): void {
   const end = decideEnd(core, held, outcome, blame, now);
+  end.detail = detail;
   end.endedAtMs = now.wall;
   gatherEnd(core, held, end);
 }

@@ -16,6 +16,7 @@ import { place } from "./placement.ts";
 import type { Now } from "./ports.ts";
 import { onDecide, onSubmit } from "./requests.ts";
 import { expireSessions, extendSessions, forgetUnheld, onHello } from "./sessions.ts";
+import { onRevoke } from "./trust.ts";
 
 const RUNNING = PHASE_NAMES.indexOf("RUNNING");
 
@@ -66,6 +67,9 @@ function handle(core: Core, event: CoreEvent, now: Now, effects: Effect[]): void
       return;
     case "drain":
       onDrain(core, event, effects);
+      return;
+    case "revoke":
+      onRevoke(core, event, now, effects);
       return;
     case "committed": {
       const later = core.inflight?.later ?? [];

@@ -12,6 +12,9 @@ export interface AgentIdentity {
   publicKey: Buffer;
   /** The one project that it serves; null: all. */
   serves: ProjectId | null;
+  /** By its token, whatever it says itself. */
+  computeResource: string | null;
+  revoked: boolean;
 }
 
 interface Question {
@@ -23,6 +26,12 @@ interface Question {
 /** Agents in one query: about 100 bytes each in the answer, half a millisecond to decode. */
 const QUERY_AGENTS_MAX = 500;
 
+/** Longer than any reign goes on after it was succeeded, and than the database may be away. */
+const CHANGED_LATELY = "15 minutes";
+const SELECT = `select agent, name, public_key as "publicKey", case when any_project then null else project end as serves,
+    compute_resource as "computeResource", revoked_at is not null as revoked
+  from agent`;
+
 export class AgentIdentities {
   readonly #pool: ConnectionPool;
   #asked: Question[] = [];
@@ -32,7 +41,7 @@ export class AgentIdentities {
     this.#pool = pool;
   }
 
-  /** One that was not revoked. */
+  /** Also one that was revoked. */
   find(agent: AgentId): Promise<AgentIdentity | undefined> {
     return new Promise((resolve, reject) => {
       this.#asked.push({ agent, resolve, reject });
@@ -54,11 +63,18 @@ export class AgentIdentities {
     this.#asking = false;
   }
 
+  /** For whoever was not told, because the change was made while another coordinator led. */
+  async changed(): Promise<(AgentIdentity & { agent: AgentId })[]> {
+    return this.#pool.rows(
+      `${SELECT} where revoked_at > now() - interval '${CHANGED_LATELY}'
+       union ${SELECT} where key_changed_at > now() - interval '${CHANGED_LATELY}' and key_changed_at > enrolled_at`,
+      [],
+    );
+  }
+
   async #read(agents: AgentId[]): Promise<Map<AgentId, AgentIdentity>> {
-    const text = `select agent, name, public_key as "publicKey", case when any_project then null else project end as serves
-      from agent
-      where agent = any ($1::bigint[]) and revoked_at is null`;
+    const text = `${SELECT} where agent = any ($1::bigint[])`;
     const rows = await this.#pool.rows<{ agent: AgentId } & AgentIdentity>(text, [agents]);
-    return new Map(rows.map(({ agent, name, publicKey, serves }) => [agent, { name, publicKey, serves }]));
+    return new Map(rows.map(({ agent, ...identity }) => [agent, identity]));
   }
 }

@@ -4,6 +4,10 @@
  * A row per append and per decision, never per task; in slices, so that no transaction is long.
  */
 import type { ConnectionPool } from "../../db/pool.ts";
+import { type ProjectId, SYSTEM_ACTOR } from "../../shared/model/ids.ts";
+import { tokenRelationships } from "./enrolment.ts";
+import { writeRelationships } from "./relationships.ts";
+import { transaction } from "./transaction.ts";
 
 /** Seqs of one slice: some 50 ms. */
 const SLICE_SEQS = 10_000;
@@ -11,6 +15,7 @@ const SLICE_SEQS = 10_000;
 const SLICES_MAX = 50;
 /** Whoever enrolled with a token may ask again with it for this long. */
 const TOKEN_KEPT = "30 days";
+const TIMEOUT_MS = 10_000;
 
 export interface Trimmed {
   rows: number;
@@ -42,9 +47,22 @@ export class Trimmer {
       for (const table of ["decision", "journal"]) rows += await this.#remove(table, this.#from, to);
       this.#from = to;
     }
-    const spent = `delete from enrolment_token where coalesce(used_at, revoked_at, expires_at) < now() - interval '${TOKEN_KEPT}' returning 1`;
-    rows += (await this.#pool.rows(spent)).length;
+    rows += await this.#removeTokens();
     return { rows, more: this.#from < horizon };
+  }
+
+  #removeTokens(): Promise<number> {
+    return transaction(this.#pool, async (connection) => {
+      const gone = await connection.rows<{ token: number; serves: ProjectId | null }>(
+        `delete from enrolment_token where coalesce(used_at, revoked_at, expires_at) < now() - interval '${TOKEN_KEPT}'
+         returning token, case when any_project then null else project end as serves`,
+        [],
+        TIMEOUT_MS,
+      );
+      const relationships = gone.flatMap(({ token, serves }) => tokenRelationships("delete", token, serves));
+      if (relationships.length > 0) await writeRelationships(connection, relationships, SYSTEM_ACTOR);
+      return gone.length;
+    });
   }
 
   /** What is below is needed by no load, and by no history of an experiment that is not archived. */

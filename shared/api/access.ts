@@ -107,6 +107,9 @@ export const ACCESS: Record<RouteId, Need> = {
   getAgent: one("agent", "view"),
   getAgentMetrics: one("agent", "view"),
   drainAgent: one("agent", "operate"),
+  revokeAgent: one("agent", "operate"),
+  // The key that counts signs the one that replaces it.
+  rotateAgentKey: OPEN,
   setUpdatePolicy: one("agent", "operate"),
   listReleases: platform("operate"),
   beginRollout: platform("operate"),
@@ -117,6 +120,7 @@ export const ACCESS: Record<RouteId, Need> = {
   downloadAgentSum: OPEN,
   createEnrolmentToken: inBody("project", "operate"),
   listEnrolmentTokens: each("enrolment_token", "operate"),
+  getEnrolmentToken: one("enrolment_token", "operate", "id"),
   revokeEnrolmentToken: one("enrolment_token", "operate", "id"),
   // The token and the key are the proof.
   enrolAgent: OPEN,

@@ -19,6 +19,24 @@ export const Agent = z
     id: z.int().min(1),
     name: z.string(),
     enrolled_at: Timestamp,
+    project: z.string().nullable().meta({ description: "The one project that it serves; null: all of them." }),
+    compute_resource: z.string().nullable().meta({ description: "As its enrolment token said." }),
+    key_changed_at: Timestamp,
+    address: z.string().nullable().meta({
+      description: "Where its session comes from, or its last one came from; null when this coordinator has seen none.",
+    }),
+    notice: z
+      .object({
+        kind: z.enum(["identity_shared", "forged"]),
+        message: z.string(),
+        at: Timestamp,
+        count: z.int().min(1),
+      })
+      .nullable()
+      .meta({
+        description:
+          "What its operator should know: its identity was used twice at once, or it claimed what is not its own.",
+      }),
     state: z.enum([...SESSION_STATE_NAMES, "OFFLINE"]).meta({
       description: "State of its session; OFFLINE when this dispatcher has seen none.",
     }),
@@ -71,19 +89,50 @@ export const EnrolAgent = z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, dot, dash and underscore, at most 128"),
     public_key: z.base64().max(200).meta({ description: "Ed25519 public key: SPKI in DER, base64." }),
+    compute_resource: z.string().min(1).max(200).optional().meta({
+      description: "Where the agent believes to be (COMPUTE_ID): refused unless its token says the same.",
+    }),
   })
   .meta({ id: "EnrolAgent" });
 export type EnrolAgent = z.infer<typeof EnrolAgent>;
 export const Enrolled = z
-  .object({ agent: z.int().min(1), name: z.string(), timeline: z.int().min(0) })
+  .object({
+    agent: z.int().min(1),
+    name: z.string(),
+    compute_resource: z.string().nullable(),
+    timeline: z.int().min(0),
+  })
   .meta({ id: "Enrolled" });
 export type Enrolled = z.infer<typeof Enrolled>;
+
+export const RevokeAgent = z.strictObject({ reason: z.string().max(1000).optional() }).meta({ id: "RevokeAgent" });
+
+const Key = z.base64().max(200);
+const Signature = z.base64().max(200);
+export const RotateAgentKey = z
+  .strictObject({
+    agent: z.int().min(1),
+    name: z.string().min(1).max(200),
+    previous_key: Key.meta({ description: "The key that counts until now: SPKI in DER, base64." }),
+    public_key: Key.meta({ description: "The new one." }),
+    proof: Signature.meta({
+      description:
+        "Signature by the previous key of `airavata-rotate-1`, agent, name, previous and new key, a line each.",
+    }),
+    new_proof: Signature.meta({ description: "Signature of the same text by the new key." }),
+  })
+  .meta({ id: "RotateAgentKey" });
+export const RotatedAgentKey = z.object({ agent: z.int().min(1), name: z.string() }).meta({ id: "RotatedAgentKey" });
 
 export const enrolmentTokenParams = { id: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) };
 export const CreateEnrolmentToken = z
   .strictObject({
     note: z.string().max(200).default(""),
     project: z.string().min(1).max(200).default("default").meta({ description: "The one project its agent serves." }),
+    compute_resource: z.string().min(1).max(200).optional().meta({
+      description: "The compute resource at which its agents are; tasks ask for it by the label compute_resource.",
+    }),
+    uses: z.int().min(1).max(10_000).default(1).meta({ description: "Agents that may enrol with it." }),
     any_project: z.boolean().default(false).meta({
       description: "Its agent serves all projects: a task can read what others of the same user id left.",
     }),
@@ -98,11 +147,19 @@ export const EnrolmentToken = z
   .object({
     id: z.int().min(1),
     note: z.string(),
+    project: z.string().nullable().meta({ description: "The one project that its agents serve; null: all of them." }),
+    compute_resource: z.string().nullable(),
     created_at: Timestamp,
     expires_at: Timestamp,
-    used_at: Timestamp.nullable(),
+    uses_max: z.int().min(1),
+    uses: z.int().min(0),
+    used_at: Timestamp.nullable().meta({ description: "When it was used up." }),
     revoked_at: Timestamp.nullable(),
-    agent: z.int().nullable().meta({ description: "The agent that used it." }),
+    agent: z.int().nullable().meta({ description: "The agent that made its last use." }),
+    agents: z
+      .array(z.object({ agent: z.int().min(1), name: z.string(), at: Timestamp, address: z.string().nullable() }))
+      .optional()
+      .meta({ description: "Who came in by it, the first 500; only where one token is shown." }),
   })
   .meta({ id: "EnrolmentToken" });
 export type EnrolmentToken = z.infer<typeof EnrolmentToken>;

@@ -13,6 +13,24 @@ export interface HelloClaim {
   name: string;
 }
 
+/** A change of key: the previous one says that the new one takes its place, and the new one that somebody holds it. */
+export interface RotationClaim {
+  agent: number;
+  name: string;
+  previousKey: string;
+  publicKey: string;
+}
+
+/** Names the key that it replaces: once that is not the agent's any more it says nothing, however often it is repeated. */
+export function rotationText({ agent, name, previousKey, publicKey }: RotationClaim): string {
+  return `airavata-rotate-1\n${agent}\n${name}\n${previousKey}\n${publicKey}`;
+}
+
+/** Base64 of the signature of `rotationText`. */
+export function signRotation(privateKey: KeyObject, claim: RotationClaim): string {
+  return sign(null, Buffer.from(rotationText(claim)), privateKey).toString("base64");
+}
+
 /** A new key pair: the private half as PKCS #8 PEM for a file of mode 0600, the public half as it is enrolled. */
 export function generateIdentityKey(): { privatePem: string; publicKey: string } {
   const { privateKey } = generateKeyPairSync("ed25519");

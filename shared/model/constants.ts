@@ -117,6 +117,9 @@ export const EXPERIMENT_COST_TASKS = 100;
 /** Days that an ended experiment's tasks are kept when nobody says otherwise: a season of a group's work. */
 export const RETENTION_MS = 90 * 24 * 3_600_000;
 
+/** Label that a task asks for to run at one compute resource. The coordinator sets it by the agent's enrolment. */
+export const COMPUTE_RESOURCE_LABEL = "compute_resource";
+
 /** Leases held ahead: this much work at the observed rate, at least one per slot, at most a thousand. */
 export const AHEAD_MS = 200;
 export const AHEAD_MAX = 1_000;

@@ -4,8 +4,16 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
+import type { z } from "zod";
+import type { RotateAgentKey } from "../../shared/api/agent.ts";
 import { API_PREFIX } from "../../shared/api/routes.ts";
-import { generateIdentityKey, readIdentityKey, signHello } from "../../shared/identity/identity.ts";
+import {
+  generateIdentityKey,
+  publicKeyText,
+  readIdentityKey,
+  signHello,
+  signRotation,
+} from "../../shared/identity/identity.ts";
 import { Blame, Outcome } from "../../shared/model/attempt.ts";
 import type { AgentId } from "../../shared/model/ids.ts";
 import { decodeToAgent, encodeFrames } from "../../shared/protocol/codec.ts";
@@ -29,6 +37,26 @@ export async function enrolTestAgent(
   const { privatePem, publicKey } = generateIdentityKey();
   const enrolled = await at.client.call("enrolAgent", { body: { token, name, public_key: publicKey } });
   return { agent: enrolled.agent as AgentId, name, privatePem };
+}
+
+/** A request that gives the agent another key, and the identity that it has afterwards. */
+export function rotationOf(identity: AgentIdentityForTest): {
+  body: z.input<typeof RotateAgentKey>;
+  next: AgentIdentityForTest;
+} {
+  const { agent, name } = identity;
+  const before = readIdentityKey(identity.privatePem);
+  const { privatePem, publicKey } = generateIdentityKey();
+  const claim = { agent, name, previousKey: publicKeyText(before), publicKey };
+  const body = {
+    agent,
+    name,
+    previous_key: claim.previousKey,
+    public_key: publicKey,
+    proof: signRotation(before, claim),
+    new_proof: signRotation(readIdentityKey(privatePem), claim),
+  };
+  return { body, next: { ...identity, privatePem } };
 }
 
 type MessageOf<T extends ToAgent["type"]> = Extract<ToAgent, { type: T }>;

@@ -18,6 +18,7 @@ export function agentOptions(apiUrl: string, outputDir: string, more: Partial<Ag
     outputDir,
     name: "tester",
     enrolmentToken: "token",
+    keyMaxAgeMs: 0,
     runnerPath: RUNNER,
     resources: { cpus: 2, memoryBytes: 1024 ** 3, gpus: 0, labels: [], custom: [] },
     passEnv: [],

@@ -44,6 +44,8 @@ export async function startAgent(invocation: Invocation): Promise<number> {
   const {
     apiUrl,
     enrolmentToken,
+    computeResource,
+    keyMaxAgeMs,
     passEnv,
     pollIntervalMs,
     metricsIntervalMs,
@@ -58,6 +60,8 @@ export async function startAgent(invocation: Invocation): Promise<number> {
     outputDir,
     name: settings.name ?? hostname(),
     enrolmentToken,
+    computeResource,
+    keyMaxAgeMs,
     runnerPath: runnerProgram,
     resources: settings,
     passEnv,

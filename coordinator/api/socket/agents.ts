@@ -20,6 +20,7 @@ import { decodeFromAgent, encodeFrames } from "../../../shared/protocol/codec.ts
 import type { FromAgent, Reaction, ToAgent } from "../../../shared/protocol/messages.ts";
 import type { AgentFigures } from "../../domain/agent/figures.ts";
 import type { AgentFiles, FileRead } from "../../domain/agent/files.ts";
+import type { AgentNotices } from "../../domain/agent/notices.ts";
 import type { AgentSession, AgentSessions } from "../../domain/agent/session.ts";
 import type { AgentPrograms, UpdateState } from "../../domain/release/programs.ts";
 import { closeSocket } from "./close.ts";
@@ -30,7 +31,7 @@ export interface AgentSockets {
   /** Throws `too_many_connections` or `not_leading` before the upgrade is answered. */
   admit(): void;
   /** `stream` is what the socket was opened on. */
-  accept(socket: WebSocket, stream: Duplex): void;
+  accept(socket: WebSocket, stream: Duplex, address: string | null): void;
   files: AgentFiles;
   programs: AgentPrograms;
   /** Proven sessions, for figures. */
@@ -41,8 +42,12 @@ export interface AgentSockets {
 /** The version of the protocol from which on updates are spoken of. */
 const UPDATES_SINCE = 2;
 
+/** What stands for a close code when the peer sent none. */
+const CLOSED_UNANSWERED = 1006;
+
 /** What an agent must do about our refusals; every other one means: come back later. */
 const REACTIONS: Partial<Record<ErrorCode, Reaction>> = {
+  agent_revoked: "enrol",
   hello_refused: "enrol",
   protocol_version_unsupported: "stop",
 };
@@ -50,15 +55,17 @@ const REACTIONS: Partial<Record<ErrorCode, Reaction>> = {
 export function createAgentSockets(options: {
   sessions: AgentSessions;
   figures: AgentFigures;
+  notices: AgentNotices;
   log: Logger;
   reportUpdate(agent: AgentId, state: UpdateState): Promise<void>;
 }): AgentSockets {
-  const { sessions, figures, log, reportUpdate } = options;
+  const { sessions, figures, notices, log, reportUpdate } = options;
   const open = new Set<AgentSocket>();
   const proven = new Map<AgentId, AgentSocket>();
   const room: Room = {
     sessions,
     figures,
+    notices,
     log,
     reportUpdate: (agent, state) => {
       reportUpdate(agent, state).catch((error: unknown) => {
@@ -88,8 +95,8 @@ export function createAgentSockets(options: {
       }
       sessions.challenge();
     },
-    accept(socket, stream) {
-      open.add(new AgentSocket(socket, stream, room));
+    accept(socket, stream, address) {
+      open.add(new AgentSocket(socket, stream, address, room));
     },
     files: filesOf(proven),
     programs: {
@@ -135,6 +142,7 @@ function filesOf(proven: Map<AgentId, AgentSocket>): AgentFiles {
 interface Room {
   sessions: AgentSessions;
   figures: AgentFigures;
+  notices: AgentNotices;
   log: Logger;
   reportUpdate(agent: AgentId, state: UpdateState): void;
   proven(agent: AgentId, socket: AgentSocket): void;
@@ -152,23 +160,29 @@ class AgentSocket {
   platform: string | null = null;
   private readonly socket: WebSocket;
   private readonly stream: Duplex;
+  private readonly address: string | null;
   private readonly room: Room;
   private readonly challenge: Extract<ToAgent, { type: "challenge" }>;
   private readonly helloTimer: NodeJS.Timeout;
   private agent: AgentId | undefined;
+  /** The agent that its hello claimed. */
+  private claimed: AgentId | undefined;
+  /** What it was told when a later session of its identity ended it. */
+  private overtaken: string | undefined;
   private session: AgentSession | undefined;
   /** A hello came and its key is being looked up. */
   private proving = false;
   private closing = false;
 
-  constructor(socket: WebSocket, stream: Duplex, room: Room) {
+  constructor(socket: WebSocket, stream: Duplex, address: string | null, room: Room) {
     this.socket = socket;
     this.stream = stream;
+    this.address = address;
     this.room = room;
     this.requests = new AgentRequests((message) => this.send(message));
     socket.on("message", (data, isBinary) => this.onFrame(data as Buffer, isBinary));
     socket.on("error", (error) => room.log.debug("an agent's socket failed", { agent: this.agent, error }));
-    socket.on("close", (code) => this.onClosed(`closed with ${code}`));
+    socket.on("close", (code) => this.onClosed(code));
     this.helloTimer = setTimeout(() => {
       const text = `no proven hello came within ${HELLO_TIMEOUT_MS / 1000} s`;
       this.refuse(new AiravataError("hello_timeout", text));
@@ -239,6 +253,7 @@ class AgentSocket {
   private async onHello(hello: Extract<FromAgent, { type: "hello" }>): Promise<void> {
     if (this.proving) throw new AiravataError("frame_invalid", "a second hello on one connection");
     this.proving = true;
+    this.claimed = hello.agent;
     const peer = {
       number: this.number,
       send: (message: ToAgent) => this.send(message),
@@ -252,6 +267,19 @@ class AgentSocket {
     this.platform = hello.version >= UPDATES_SINCE ? (hello.platform ?? null) : null;
     this.session = session;
     this.room.proven(hello.agent, this);
+    this.room.notices.connected(hello.agent, this.address);
+  }
+
+  /** Another process has the identity that this socket proved: its operator must know, for neither of the two can tell. */
+  private noteShared(message: Extract<ToAgent, { type: "error" }>): void {
+    if (message.code !== "agent_identity_shared" || this.claimed === undefined) return;
+    if (message.reaction === "reconnect") this.tellShared(message.message);
+    // A dead connection that the agent itself replaced says nothing; one whose process still answers does.
+    else if (message.reaction === "stop") this.overtaken = message.message;
+  }
+
+  private tellShared(message: string): void {
+    this.room.notices.tell(this.claimed as AgentId, "identity_shared", message, this.address);
   }
 
   private failed(error: unknown): void {
@@ -279,6 +307,7 @@ class AgentSocket {
       this.end("a message could not be sent");
       return;
     }
+    if (message.type === "error") this.noteShared(message);
     for (const frame of frames) writeFrame(this.socket, this.stream, frame, this.onSent);
     const unsent = this.socket.bufferedAmount;
     if (unsent > AGENT_UNSENT_BYTES_MAX) {
@@ -294,8 +323,10 @@ class AgentSocket {
     if (this.socket.isPaused && this.socket.bufferedAmount < AGENT_UNSENT_PAUSE_BYTES / 2) this.socket.resume();
   };
 
-  private onClosed(reason: string): void {
+  private onClosed(code: number): void {
+    const reason = `closed with ${code}`;
     this.closing = true;
+    if (this.overtaken !== undefined && code !== CLOSED_UNANSWERED) this.tellShared(this.overtaken);
     clearTimeout(this.helloTimer);
     this.requests.close(reason);
     this.room.gone(this.agent, this);

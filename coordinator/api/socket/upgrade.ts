@@ -65,7 +65,7 @@ export function acceptUpgrades(
     if (socket.destroyed) return;
     if (isAgent) {
       agents.admit();
-      agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket, socket));
+      agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket, socket, caller.address));
     } else {
       watchers.admit();
       watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket, caller));

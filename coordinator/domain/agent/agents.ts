@@ -10,6 +10,7 @@ import type { By } from "../access/by.ts";
 import type { Listed } from "../experiment/list.ts";
 import type { AgentFigures } from "./figures.ts";
 import type { HistoryRow } from "./node-history.ts";
+import type { AgentNotices } from "./notices.ts";
 import type { AgentRecord } from "./record.ts";
 
 export interface AgentSources {
@@ -17,6 +18,7 @@ export interface AgentSources {
   agents: AgentStore;
   figures: AgentFigures;
   rollouts: RolloutStore;
+  notices: AgentNotices;
 }
 
 /** By number. Throws `cursor_invalid`. */
@@ -82,7 +84,7 @@ export function measuredAgents({ dispatcher, figures }: Pick<AgentSources, "disp
 }
 
 async function withViews(
-  { dispatcher, figures, rollouts }: AgentSources,
+  { dispatcher, figures, rollouts, notices }: AgentSources,
   stored: StoredAgent[],
 ): Promise<AgentRecord[]> {
   const ids = stored.map(({ agent }) => agent);
@@ -90,10 +92,15 @@ async function withViews(
   const targets = new Map(latest.map((target) => [target.agent, target]));
   const allowed = new Map(policies.map((policy) => [policy.agent, policy]));
   const views = new Map(dispatcher.agents().map((view) => [view.agent, view]));
-  return stored.map(({ agent, name, enrolledAtMs }) => ({
+  return stored.map(({ agent, name, enrolledAtMs, keyChangedAtMs, project, computeResource }) => ({
     agent,
     name,
     enrolledAtMs,
+    keyChangedAtMs,
+    project,
+    computeResource,
+    address: notices.address(agent),
+    notice: notices.latest(agent) ?? null,
     view: views.get(agent) ?? null,
     sample: figures.latest(agent) ?? null,
     target: targets.get(agent) ?? null,

@@ -6,6 +6,7 @@ import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { FromAgent } from "../../../shared/protocol/messages.ts";
 import { helloProofText, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from "../../../shared/protocol/messages.ts";
+import type { AgentIdentity } from "../../store/identities.ts";
 
 export type Hello = Extract<FromAgent, { type: "hello" }>;
 
@@ -23,11 +24,11 @@ export function secretHash(secret: string): Buffer {
 }
 
 /** The key as it is kept: SPKI in DER. Throws `request_invalid` for anything but an Ed25519 public key. */
-export function parsePublicKey(base64: string): Buffer {
+export function parsePublicKey(base64: string, field = "public_key"): Buffer {
   const der = Buffer.from(base64, "base64");
   if (keyOf(der)?.asymmetricKeyType === "ed25519") return der;
-  throw new AiravataError("request_invalid", "public_key is no Ed25519 public key (SPKI in DER, base64)", {
-    data: { errors: [{ field: "public_key", message: "must be an Ed25519 public key: SPKI in DER, base64" }] },
+  throw new AiravataError("request_invalid", `${field} is no Ed25519 public key (SPKI in DER, base64)`, {
+    data: { errors: [{ field, message: "must be an Ed25519 public key: SPKI in DER, base64" }] },
   });
 }
 
@@ -40,16 +41,17 @@ function keyOf(der: Buffer): KeyObject | undefined {
 }
 
 /**
- * Checks version and proof of a hello. Rejects with `protocol_version_unsupported` or `hello_refused`; the sentence for a
- * wrong proof is the same as for an unknown agent, so that nobody learns which agents exist. The signature is checked on
+ * Checks version and proof of a hello. Rejects with `protocol_version_unsupported`, `hello_refused`, or `agent_revoked` for
+ * whoever holds the key of a revoked agent; the sentence for a wrong proof is the same as for an unknown agent, so that
+ * nobody learns which agents exist. The signature is checked on
  * a thread: when a whole fleet comes back, that is most of the work, and the loop has other agents to serve.
  */
 export async function checkHello(
   hello: Hello,
   nonce: string,
   timeline: number,
-  identity: { name: string; publicKey: Buffer } | undefined,
-): Promise<void> {
+  identity: AgentIdentity | undefined,
+): Promise<AgentIdentity> {
   if (hello.version < PROTOCOL_VERSION_OLDEST || hello.version > PROTOCOL_VERSION) {
     throw new AiravataError(
       "protocol_version_unsupported",
@@ -58,15 +60,22 @@ export async function checkHello(
   }
   const text = Buffer.from(helloProofText(nonce, timeline, hello.agent, hello.name));
   const proof = Buffer.from(hello.proof, "base64");
-  if (identity?.name === hello.name && (await isSignedBy(identity.publicKey, text, proof))) return;
+  if (identity?.name === hello.name && (await isSignedBy(identity.publicKey, text, proof))) {
+    if (!identity.revoked) return identity;
+    throw new AiravataError("agent_revoked", revokedSentence(hello.name));
+  }
   throw new AiravataError(
     "hello_refused",
     `agent ${hello.agent} is not enrolled here under this name and key, or was revoked; enrol it with a new token`,
   );
 }
 
+export function revokedSentence(name: string): string {
+  return `agent ${name} was revoked: what it ran is superseded, and only a new enrolment brings this machine back`;
+}
+
 /** What does not parse has signed nothing. The key is parsed here: as DER it would be parsed here, too, and more slowly. */
-function isSignedBy(der: Buffer, text: Buffer, signature: Buffer): Promise<boolean> {
+export function isSignedBy(der: Buffer, text: Buffer, signature: Buffer): Promise<boolean> {
   const key = keyOf(der);
   if (key === undefined) return Promise.resolve(false);
   return new Promise((resolve) => {

@@ -184,7 +184,10 @@ test("told to stop or to enrol anew it leaves with the sentence, and what runs r
   coordinator.send({ type: "error", code: "hello_refused", message: "revoked", reaction: "enrol" });
   const { reason, message } = await running.over;
   assert.equal(reason, "enrol");
-  assert.match(message, /^revoked; to enrol anew remove .*agent\.json and start with a new AIRAVATA_ENROLMENT_TOKEN$/);
+  assert.match(
+    message,
+    /^revoked; to enrol anew remove .*agent\.json and agent\.key beside it and start with a new AIRAVATA_ENROLMENT_TOKEN$/,
+  );
   assert.ok((await processesOf(directory)).length >= 3);
 });
 

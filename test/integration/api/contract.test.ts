@@ -12,7 +12,14 @@ import { ACCESS } from "../../../shared/api/access.ts";
 import { Problem } from "../../../shared/api/problem.ts";
 import { API_PREFIX, type Route, type RouteId, routes } from "../../../shared/api/routes.ts";
 import { CATALOGUE } from "../../../shared/error/catalogue.ts";
-import { completeEverything, connectAgent, endGroup, enrolTestAgent, until } from "../../support/agent-peer.ts";
+import {
+  completeEverything,
+  connectAgent,
+  endGroup,
+  enrolTestAgent,
+  rotationOf,
+  until,
+} from "../../support/agent-peer.ts";
 import { publish } from "../../support/agent-release.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 import { askCredentialRoutes } from "../../support/credential.ts";
@@ -91,6 +98,7 @@ test("closed by default: without a token, or with a wrong one, only what the tab
     "healthReady",
     "index",
     "metrics",
+    "rotateAgentKey",
   ]);
   for (const path of ["/api/v1/nothing", "/api/v1/users", "/admin", "/api/v1/experiments/"]) {
     assert.equal((await fetch(at.url + path)).status, 401, path);
@@ -237,6 +245,7 @@ tasks:
   await call("drainAgent", `${api}/agents/1/drain`);
   await call("createEnrolmentToken", `${api}/enrolment-tokens`, { note: "for the contract" });
   await call("listEnrolmentTokens", `${api}/enrolment-tokens`);
+  await call("getEnrolmentToken", `${api}/enrolment-tokens/2`);
   await call("revokeEnrolmentToken", `${api}/enrolment-tokens/2`);
   await call("enrolAgent", `${api}/agent/enrol`, { token: "aet_no", name: "x", public_key: "AAAA" });
   await call("listAudit", `${api}/audit?action=experiment&outcome=done`);
@@ -248,6 +257,9 @@ tasks:
     await call(id, routes[id].path);
   await call("createEventsTicket", `${api}/events/ticket`, {});
   await askCredentialRoutes(at.databaseUrl, call);
+  const other = await enrolTestAgent(at, "peer-2");
+  await call("rotateAgentKey", `${api}/agent/key`, rotationOf(other).body);
+  await call("revokeAgent", `${api}/agents/${other.agent}/revoke`, { reason: "for the contract" });
   await call("metrics", "/metrics");
   await call("index", "/");
   await until(async () => {

@@ -90,8 +90,13 @@ test("a proof holds for its own nonce, timeline, agent, name and key, and for no
   const claim = { nonce: "n", timeline: 1, agent: 3, name: "node" };
   const proof = signHello(readIdentityKey(privatePem), claim);
   const hello = { version: 1, agent: 3 as AgentId, name: "node", proof } as Parameters<typeof checkHello>[0];
-  const identity = { name: "node", publicKey: parsePublicKey(publicKey) };
-  await checkHello(hello, "n", 1, identity);
+  const rest = { serves: null, computeResource: null, revoked: false };
+  const identity = { name: "node", publicKey: parsePublicKey(publicKey), ...rest };
+  assert.equal(await checkHello(hello, "n", 1, identity), identity);
+  // Only whoever holds its key is told that it was revoked.
+  const revoked = { ...identity, revoked: true };
+  await assert.rejects(checkHello(hello, "n", 1, revoked), { code: "agent_revoked" });
+  await assert.rejects(checkHello(hello, "m", 1, revoked), { code: "hello_refused" });
   const refused = { code: "hello_refused" };
   await assert.rejects(checkHello(hello, "m", 1, identity), refused);
   await assert.rejects(checkHello(hello, "n", 2, identity), refused);
@@ -100,7 +105,7 @@ test("a proof holds for its own nonce, timeline, agent, name and key, and for no
   await assert.rejects(checkHello(hello, "n", 1, { ...identity, name: "other" }), refused);
   await assert.rejects(checkHello(hello, "n", 1, undefined), refused);
   await assert.rejects(checkHello({ ...hello, proof: "!!" }, "n", 1, identity), refused);
-  const other = { name: "node", publicKey: parsePublicKey(generateIdentityKey().publicKey) };
+  const other = { ...identity, publicKey: parsePublicKey(generateIdentityKey().publicKey) };
   await assert.rejects(checkHello(hello, "n", 1, other), refused);
   await assert.rejects(checkHello({ ...hello, version: PROTOCOL_VERSION + 1 }, "n", 1, identity), {
     code: "protocol_version_unsupported",

@@ -220,7 +220,7 @@ test("reports of attempts that are not the latest, or were never given, are refu
       "attempt 3 of task 1.t0.0 was never given; the latest is 2",
       "task 1.t0.7 does not exist; its template has 1 tasks",
       "attempt 0 of task 1.t0.0 was never given; the latest is 2",
-      "experiment 99 is not known here; the newest is 1",
+      "experiment 99 is not known here: it is none of this history",
     ],
   );
   assert.deepEqual(stage.states(id), ["LEASED"]);
