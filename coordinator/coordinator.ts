@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../db/migrate.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
+import { ACCESS_TOKEN_TTL_MS, REFRESH_TOKEN_TTL_MS } from "../shared/model/constants.ts";
 import { type AgentId, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
@@ -18,6 +19,7 @@ import { type AuthorizationSettings, startAuthorization } from "./authorization.
 import { createAbsenceReconciler } from "./background/absences.ts";
 import { auditReconcilers } from "./background/audit.ts";
 import { identitiesReconciler } from "./background/identities.ts";
+import { loginsReconciler } from "./background/logins.ts";
 import { projectsReconciler } from "./background/projects.ts";
 import { startReconcilers } from "./background/reconcilers.ts";
 import { createRemovalReconciler, nudgeAfterChanges } from "./background/removals.ts";
@@ -25,6 +27,9 @@ import { createRetention } from "./background/retention.ts";
 import { createRolloutReconciler, ROLLOUT } from "./background/rollout.ts";
 import { createCredentials, type UseBound } from "./credentials.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
+import type { SigningKeys } from "./domain/account/access-token.ts";
+import { createFirstAdministrator } from "./domain/account/accounts.ts";
+import { openAccounts } from "./domain/account/room.ts";
 import { createAgentAbsences } from "./domain/agent/absences.ts";
 import { createEnrolmentToken } from "./domain/agent/enrolment.ts";
 import { AgentFigures } from "./domain/agent/figures.ts";
@@ -60,7 +65,10 @@ export interface CoordinatorOptions {
   > &
     Partial<
       AuthorizationSettings &
-        Pick<CoordinatorSettings, "retentionMs" | "archiveDir" | "shareHalfLifeMs" | "auditAnchor">
+        Pick<
+          CoordinatorSettings,
+          "retentionMs" | "archiveDir" | "shareHalfLifeMs" | "auditAnchor" | "accessTokenTtlMs" | "refreshTokenTtlMs"
+        >
     > &
     EdgeSettings;
   databaseUrl: string;
@@ -68,6 +76,10 @@ export interface CoordinatorOptions {
   vault: Vault;
   /** The operator's; only its hash is kept. */
   token: string;
+  /** Of access tokens. */
+  signingKeys: SigningKeys;
+  /** Whether the first administrator gets a password, which whoever starts this has to show. */
+  firstPassword: boolean;
   version: string;
   log: Logger;
   /** Shorter ones for tests. */
@@ -80,6 +92,8 @@ export interface Coordinator {
   url: string;
   /** Resolves when this process leads for the first time; rejects when the signal gave up. */
   leading: Promise<void>;
+  /** Made just now, because there was no account at all. */
+  firstAdministrator: { username: string; password: string | null } | undefined;
   createEnrolmentToken(note: string, lifetimeMs: number): Promise<string>;
   isEnrolled(agent: number, name: string): Promise<boolean>;
   /** Tasks that are not ended; undefined while this process does not lead. */
@@ -168,6 +182,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const archive = createArchive({ sources, store: remains, clock: systemClock, retentionMs, directory });
   const gives = { dispatcher, grants, access: authorization.access };
   const credentials = createCredentials(store, options.vault, gives, log);
+  const { accessTokenTtlMs = ACCESS_TOKEN_TTL_MS, refreshTokenTtlMs = REFRESH_TOKEN_TTL_MS } = settings;
+  const accounts = openAccounts({
+    store,
+    dispatcher,
+    access: authorization.access,
+    keys: options.signingKeys,
+    accessTtlMs: accessTokenTtlMs,
+    refreshTtlMs: refreshTokenTtlMs,
+    log,
+  });
   const api = createApiServer({
     sources,
     archive,
@@ -189,7 +213,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     },
     pingDatabase: store.ping,
     tokenHash: tokenHash(options.token),
-    recognize: async () => undefined,
+    accounts,
     access: authorization.access,
     credentials: credentials.sources,
     bodyBytesMax: settings.bodyBytesMax,
@@ -209,6 +233,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       ...auditReconcilers(audit, settings.auditAnchor),
       createRemovalReconciler({ ...sources, removals: store.removals, access: authorization.access }),
       identitiesReconciler({ dispatcher, agents, sessions }),
+      loginsReconciler(store.logins),
     ],
     source: dispatcher,
     log,
@@ -226,10 +251,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await refusals.close();
     watch.close();
     await credentials.close();
+    await accounts.close();
     await authorization.close();
     await store.close();
   };
   try {
+    const firstAdministrator = await createFirstAdministrator(store.accounts, options.firstPassword);
     const bound = await api.listen({ host: settings.bind, port: settings.port });
     const url = localUrl(bound, edge.isTls);
     const internal = (edge.isTls ? TLS_PREFIX : "") + internalAddress(reachedAt, bound);
@@ -239,6 +266,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     return {
       url,
       leading,
+      firstAdministrator,
       createEnrolmentToken: async (note, lifetimeMs) => {
         const by = { actor: SYSTEM_ACTOR, via: "stack", address: null, request: null };
         const token = { note, lifetimeMs, project: null, computeResource: null, usesMax: 1 };

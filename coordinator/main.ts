@@ -9,7 +9,8 @@ import { AiravataError, errorLine } from "../shared/error/error.ts";
 import { Exit, exitForStatus } from "../shared/error/exit.ts";
 import { createLogger, type Logger } from "../shared/log/log.ts";
 import { parseFlags, settingsHelp } from "../shared/settings/flags.ts";
-import { startCoordinator } from "./coordinator.ts";
+import { type Coordinator, startCoordinator } from "./coordinator.ts";
+import { signingKeys } from "./domain/account/signing-key.ts";
 import { COORDINATOR_SETTINGS, type CoordinatorSettings, readCoordinatorSettings } from "./settings.ts";
 import { defaultDataDirectory, openDataDirectory, operatorToken } from "./stack/directory.ts";
 import { startUp } from "./up.ts";
@@ -64,14 +65,31 @@ async function start(
     const onIdle = (): void => leave("nothing to do and nobody asking");
     const up = await startUp({ settings, dataDirectory, version, environment: process.env, log, signal, onIdle });
     process.stdout.write(`${up.url}\n`);
-    process.stdout.write(howToUse(up.url, dataDirectory));
+    process.stdout.write(howToUse(up.url, dataDirectory) + howToBegin(up.firstAdministrator, "  "));
     return up;
+  }
+  const keys = signingKeys(settings);
+  if (keys === undefined) {
+    throw new AiravataError(
+      "setting_invalid",
+      `${command} needs a key that signs logins: set JWT_SECRET_KEY, the same for every coordinator of the database, for example to what "openssl rand -base64 48" prints`,
+    );
   }
   const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
   const databaseUrl = settings.databaseUrl as string;
   const vault = await openVault(settings, settings.vaultDir ?? join(dataDirectory, "vault"), log);
-  const coordinator = await startCoordinator({ settings, databaseUrl, vault, token, version, log, signal });
-  process.stdout.write(`${coordinator.url}\n`);
+  const coordinator = await startCoordinator({
+    settings,
+    databaseUrl,
+    vault,
+    token,
+    signingKeys: keys,
+    firstPassword: true,
+    version,
+    log,
+    signal,
+  });
+  process.stdout.write(`${coordinator.url}\n${howToBegin(coordinator.firstAdministrator, "")}`);
   // Without a certificate a terminal that is closed ends the coordinator, as always.
   if (settings.tlsCert !== undefined) process.on("SIGHUP", () => void coordinator.reload());
   return coordinator;
@@ -117,6 +135,17 @@ function howToUse(url: string, dataDirectory: string): string {
   from elsewhere: AIRAVATA_SERVER=${url}, AIRAVATA_TOKEN is in ${dataDirectory}/token
   Ctrl-C ends the stack; running tasks go on and are taken up by the next one.
 `;
+}
+
+/** Shown once, on the terminal of whoever starts it, and kept nowhere. */
+function howToBegin(first: Coordinator["firstAdministrator"], indent: string): string {
+  if (first === undefined || first.password === null) return "";
+  const { username, password } = first;
+  const lines = [
+    `The first administrator is "${username}" with the one-time password ${password}`,
+    "It is shown this once, and is changed at the first login: airavata auth login",
+  ];
+  return lines.map((line) => `${indent}${line}\n`).join("");
 }
 
 function help(command: string): string {

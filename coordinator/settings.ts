@@ -3,8 +3,10 @@
  */
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
 import {
+  ACCESS_TOKEN_TTL_MS,
   FAIR_SHARE_HALF_LIFE_MS,
   INFRASTRUCTURE_RETRIES,
+  REFRESH_TOKEN_TTL_MS,
   RETENTION_MS,
   SESSION_TTL_MS,
 } from "../shared/model/constants.ts";
@@ -284,6 +286,41 @@ export const COORDINATOR_SETTINGS = {
     default: undefined,
     doc: "File with a passphrase that seals the keys of the sealed directory; without it they are a file of mode 0600",
   },
+  jwtSecretKey: {
+    flag: "--jwt-secret-key-file",
+    variable: "JWT_SECRET_KEY",
+    type: "string",
+    default: undefined,
+    secret: true,
+    doc: "Key that signs access tokens, the same on every coordinator, at least 32 random bytes; `up` makes one in its data directory when not set",
+  },
+  jwtPreviousSecretKeys: {
+    flag: "--jwt-previous-secret-keys-file",
+    variable: "JWT_PREVIOUS_SECRET_KEYS",
+    type: "string",
+    default: undefined,
+    secret: true,
+    doc: "Keys of before, separated by spaces or commas: what they signed stays good until it runs out",
+  },
+  accessTokenTtlMs: {
+    flag: "--jwt-access-token-ttl",
+    variable: "JWT_ACCESS_TOKEN_TTL",
+    type: "duration",
+    default: ACCESS_TOKEN_TTL_MS,
+    // Clients refresh before the end: below this they would do little else.
+    min: 10_000,
+    max: 24 * 3_600_000,
+    doc: "How long an access token is good",
+  },
+  refreshTokenTtlMs: {
+    flag: "--jwt-refresh-token-ttl",
+    variable: "JWT_REFRESH_TOKEN_TTL",
+    type: "duration",
+    default: REFRESH_TOKEN_TTL_MS,
+    min: 60_000,
+    max: 366 * 86_400_000,
+    doc: "How long a login lasts without being used",
+  },
   agents: {
     flag: "--agents",
     variable: "AIRAVATA_UP_AGENTS",
@@ -342,14 +379,9 @@ export const COORDINATOR_SETTINGS = {
 
 export type CoordinatorSettings = SettingsOf<typeof COORDINATOR_SETTINGS>;
 
-const ONE_TOKEN = "the one access is the token made at first start";
-
 /** Variables of the guide that no part reads yet. Exported for tests that compare it with the docs. */
 export const COORDINATOR_UNSUPPORTED: Record<string, UnsupportedVariable> = {
   WORKER_INTERVAL: { instead: "nothing is provisioned, agents are started by hand" },
-  JWT_SECRET_KEY: { instead: ONE_TOKEN },
-  JWT_ACCESS_TOKEN_TTL: { instead: ONE_TOKEN },
-  JWT_REFRESH_TOKEN_TTL: { instead: ONE_TOKEN },
 };
 
 /**
@@ -363,5 +395,10 @@ export function readCoordinatorSettings(sources: SettingsSources): {
 } {
   const notices = unsupportedNotices(COORDINATOR_UNSUPPORTED, sources.env ?? {});
   const { values } = readSettings(COORDINATOR_SETTINGS, sources);
-  return { settings: values, secrets: secretValues(COORDINATOR_SETTINGS, values), notices };
+  const previousKeys = (values.jwtPreviousSecretKeys ?? "").split(/[\s,]+/).filter(Boolean);
+  return {
+    settings: values,
+    secrets: [...secretValues(COORDINATOR_SETTINGS, values), ...previousKeys],
+    notices,
+  };
 }

@@ -11,9 +11,10 @@ import type { Logger } from "../shared/log/log.ts";
 import type { SettingsTable } from "../shared/settings/setting.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { type Coordinator, startCoordinator } from "./coordinator.ts";
+import { signingKeys } from "./domain/account/signing-key.ts";
 import { COORDINATOR_SETTINGS, type CoordinatorSettings } from "./settings.ts";
 import { type LocalAgent, startLocalAgent } from "./stack/agent.ts";
-import { liveStack, operatorToken, removeStack, writeStack } from "./stack/directory.ts";
+import { liveStack, operatorToken, removeStack, signingKey, writeStack } from "./stack/directory.ts";
 import { watchIdle } from "./stack/idle.ts";
 import { identify, type ProcessIdentity } from "./stack/process.ts";
 import { openVault } from "./vault/open.ts";
@@ -32,6 +33,7 @@ export interface UpOptions {
 
 export interface Up {
   url: string;
+  firstAdministrator: Coordinator["firstAdministrator"];
   stop(): Promise<void>;
 }
 
@@ -59,11 +61,23 @@ export async function startUp(options: UpOptions): Promise<Up> {
   };
   try {
     const token = settings.operatorToken ?? (await operatorToken(dataDirectory, log));
+    const keys = signingKeys(settings) ?? { current: await signingKey(dataDirectory, log), previous: [] };
     const database = settings.databaseUrl === undefined ? await ownDatabase(options) : undefined;
     if (database) undo.push(() => database.stop());
     const databaseUrl = settings.databaseUrl ?? database!.url;
     const vault = await openVault(settings, settings.vaultDir ?? join(dataDirectory, "vault"), log);
-    const coordinator = await startCoordinator({ settings, databaseUrl, vault, token, version, log, signal });
+    const coordinator = await startCoordinator({
+      settings,
+      databaseUrl,
+      vault,
+      token,
+      signingKeys: keys,
+      // What ends by itself was started in the background, and what it prints goes to a file.
+      firstPassword: settings.idleExitMs === undefined,
+      version,
+      log,
+      signal,
+    });
     undo.push(() => coordinator.stop());
     await coordinator.leading;
     await writeStack(dataDirectory, { process: self, url: coordinator.url, version });
@@ -77,7 +91,7 @@ export async function startUp(options: UpOptions): Promise<Up> {
       const stopWatching = watchIdle(settings.idleExitMs, coordinator, systemClock, options.onIdle);
       undo.push(async () => stopWatching());
     }
-    return { url: coordinator.url, stop };
+    return { url: coordinator.url, firstAdministrator: coordinator.firstAdministrator, stop };
   } catch (error) {
     await stop();
     throw error;

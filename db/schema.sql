@@ -625,6 +625,58 @@ create table enrolment_use (
   constraint enrolment_use_pkey PRIMARY KEY (token, agent)
 );
 
+create table login_session (
+  session bigint not null generated always as identity (start with 1),
+  actor bigint not null,
+  how text not null,
+  address text,
+  client text not null default ''::text,
+  created_at timestamp with time zone not null default now(),
+  refreshed_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  revoked_at timestamp with time zone,
+  revoked_because text,
+  constraint login_session_address_check CHECK ((length(address) <= 100)),
+  constraint login_session_check CHECK (((revoked_at IS NULL) = (revoked_because IS NULL))),
+  constraint login_session_client_check CHECK ((length(client) <= 200)),
+  constraint login_session_how_check CHECK ((how = ANY (ARRAY['password'::text, 'oidc'::text]))),
+  constraint login_session_revoked_because_check CHECK ((revoked_because = ANY (ARRAY['logout'::text, 'revoked'::text, 'reuse'::text, 'password'::text, 'disabled'::text, 'too_many'::text]))),
+  constraint login_session_actor_fkey FOREIGN KEY (actor) REFERENCES account(actor),
+  constraint login_session_pkey PRIMARY KEY (session)
+);
+
+create table refresh_token (
+  hash bytea not null,
+  session bigint not null,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  used_at timestamp with time zone,
+  successor_nonce bytea,
+  successor_hash bytea,
+  constraint refresh_token_check CHECK (((used_at IS NULL) = (successor_hash IS NULL))),
+  constraint refresh_token_hash_check CHECK ((length(hash) = 32)),
+  constraint refresh_token_session_fkey FOREIGN KEY (session) REFERENCES login_session(session) ON DELETE CASCADE,
+  constraint refresh_token_pkey PRIMARY KEY (hash)
+);
+
+create table personal_token (
+  token bigint not null generated always as identity (start with 1),
+  actor bigint not null,
+  hash bytea not null,
+  name text not null,
+  scopes text[] not null,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint personal_token_hash_check CHECK ((length(hash) = 32)),
+  constraint personal_token_name_check CHECK (((name <> ''::text) AND (length(name) <= 100))),
+  constraint personal_token_scopes_check CHECK ((cardinality(scopes) > 0)),
+  constraint personal_token_actor_fkey FOREIGN KEY (actor) REFERENCES account(actor),
+  constraint personal_token_pkey PRIMARY KEY (token),
+  constraint personal_token_hash_key UNIQUE (hash)
+);
+
 CREATE INDEX agent_by_key_changed_at ON public.agent USING btree (key_changed_at);
 CREATE INDEX agent_by_revoked_at ON public.agent USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 CREATE UNIQUE INDEX agent_name_unique ON public.agent USING btree (name) WHERE (revoked_at IS NULL);
@@ -652,6 +704,10 @@ CREATE INDEX experiment_to_archive ON public.experiment USING btree (shard, ende
 CREATE INDEX idempotency_by_age ON public.idempotency USING btree (shard, created_at);
 CREATE INDEX idempotency_by_experiment ON public.idempotency USING btree (shard, experiment);
 CREATE INDEX lease_by_task ON public.lease USING btree (shard, experiment, template, index_low, index_high);
+CREATE INDEX login_session_by_actor ON public.login_session USING btree (actor, session);
+CREATE INDEX login_session_by_end ON public.login_session USING btree (expires_at);
+CREATE INDEX personal_token_by_actor ON public.personal_token USING btree (actor, token);
+CREATE INDEX refresh_token_by_session ON public.refresh_token USING btree (session, created_at);
 CREATE INDEX relationship_by_subject ON public.relationship USING btree (subject_type, subject_id);
 
 CREATE OR REPLACE FUNCTION public.audit_await_seal()
@@ -1196,12 +1252,16 @@ comment on column journal.deltas is 'Six numbers per experiment: experiment, lea
 comment on table leadership is 'Who dispatches. Changed only under the exclusive append lock, checked by every append under the shared one.';
 comment on column leadership.coordinator_term is 'The term that named the coordinator: an older program raises the term alone, and then nobody knows its key.';
 comment on column lease.position is 'Place of the record in its batch.';
+comment on table login_session is 'One login of one person. Its access tokens are good while it is not revoked.';
+comment on column personal_token.last_used_at is 'To the hour.';
 comment on table project is 'Owns experiments. Number 1 is where they go when nobody says otherwise.';
 comment on column project.max_running_tasks is 'Null: no limit, as for the other two.';
 comment on column project.max_cpu_hours is 'Per period of period_seconds, counted from period_from.';
 comment on column project.version is 'Grows with each change.';
 comment on column project.on_removal is 'What becomes of the unfinished experiments of somebody who may not submit to it any more.';
 comment on table project_usage is 'Cpu-seconds as of a checkpoint, written with it: usage and recent decay, period_used counts since period_began.';
+comment on table refresh_token is 'A session has one that is unused. A used one that comes again was stolen, or its thief is who has the other.';
+comment on column refresh_token.successor_nonce is 'With the used token itself it gives the successor again, for an answer that was lost; alone it is worth nothing.';
 comment on table relationship is 'The one truth of memberships, roles and shares; the authorization engine holds a copy.';
 comment on table relationship_change is 'What became of relationship, in the order of the commits: applied to the authorization engine in this order.';
 comment on table relationship_state is 'Its row lock orders writers. applied and revision: how far the authorization server named by engine is.';
@@ -1239,4 +1299,5 @@ insert into schema_migration (version, name, breaking, program) values (13, 'aud
 insert into schema_migration (version, name, breaking, program) values (14, 'credentials', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (15, 'relationship_complete', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (16, 'enrolment', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (17, 'logins', false, 'db/schema.sql');
 commit;

@@ -11,6 +11,7 @@ import type { Logger } from "../../shared/log/log.ts";
 
 import { CONNECTIONS_MAX, LISTEN_BACKLOG } from "../../shared/model/constants.ts";
 import type { AccessControl } from "../domain/access/access.ts";
+import type { AccountRoom } from "../domain/account/room.ts";
 import { type AgentSources, measuredAgents } from "../domain/agent/agents.ts";
 import type { EnrolmentSources } from "../domain/agent/enrolment.ts";
 import type { AgentSessions } from "../domain/agent/session.ts";
@@ -35,7 +36,8 @@ import { Forwarder } from "./forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "./forward/headers.ts";
 import { SERVED } from "./forward/served.ts";
 import { answerAbsent } from "./http/absent.ts";
-import { createGate, type Recognize } from "./http/access.ts";
+import { createGate } from "./http/access.ts";
+import { accountHandlers } from "./http/accounts.ts";
 import { agentHandlers } from "./http/agents.ts";
 import { auditHandlers } from "./http/audit.ts";
 import { credentialHandlers } from "./http/credentials.ts";
@@ -76,8 +78,7 @@ export interface ApiOptions {
   pingDatabase(): Promise<number>;
   /** SHA-256 of the operator's token. */
   tokenHash: Buffer;
-  /** Knows the tokens of people. */
-  recognize: Recognize;
+  accounts: AccountRoom;
   access: AccessControl;
   credentials: CredentialSources;
   bodyBytesMax: number;
@@ -128,7 +129,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   const facts = experimentFacts(sources);
   const watchers = createWatcherSockets({ hub: options.hub, ...watcherRights(options.access, sources, facts), log });
   const unlisten = options.access.onChange(() => watchers.recheck());
-  const gate = createGate(options.tokenHash, options.recognize);
+  const gate = createGate(options.tokenHash, (token) => options.accounts.recognition.recognize(token));
   const metrics = createMetrics({
     work: options.work,
     agents: () => measuredAgents(sources),
@@ -214,6 +215,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...resourceHandlers({ ...sources, access }),
       ...shareHandlers({ ...sources, access, facts }),
       ...agentHandlers({ ...sources, access, sessions: options.sessions }),
+      ...accountHandlers(options.accounts),
       ...releaseHandlers(sources, rolloutChanged),
       ...auditHandlers(sources),
       ...credentialHandlers({ ...options.credentials, projectNumber: (name) => sources.history.project(name) }),

@@ -36,45 +36,53 @@ export async function openDataDirectory(path: string): Promise<string> {
 }
 
 /** A secret with fewer characters is guessed sooner or later. */
-const TOKEN_LENGTH_MIN = 20;
+const SECRET_LENGTH_MIN = 20;
 
 /** The operator's token, made when there is none. Throws `data_directory_invalid`. */
-export async function operatorToken(directory: string, log: Logger): Promise<string> {
-  const path = join(directory, "token");
-  const existing = await readToken(path, log);
+export function operatorToken(directory: string, log: Logger): Promise<string> {
+  return secretFile(join(directory, "token"), () => `aop_${randomBytes(32).toString("base64url")}`, log);
+}
+
+/** The key that signs access tokens, made when there is none. Throws `data_directory_invalid`. */
+export function signingKey(directory: string, log: Logger): Promise<string> {
+  return secretFile(join(directory, "jwt-key"), () => randomBytes(48).toString("base64url"), log);
+}
+
+async function secretFile(path: string, make: () => string, log: Logger): Promise<string> {
+  const existing = await readSecret(path, log);
   if (existing !== undefined) return existing;
   const partial = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
-    await writeFile(partial, `aop_${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
+    await writeFile(partial, `${make()}\n`, { mode: 0o600, flag: "wx" });
     // A link fails when the name is taken: of two first starts one wins, and both read the winner's.
     await link(partial, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
     });
   } catch (cause) {
-    throw invalid(`the token cannot be written to ${path}`, cause);
+    throw invalid(`the secret cannot be written to ${path}`, cause);
   } finally {
     await rm(partial, { force: true });
   }
-  const token = await readToken(path, log);
-  if (token === undefined) throw invalid(`${path} vanished while it was made`);
-  return token;
+  const secret = await readSecret(path, log);
+  if (secret === undefined) throw invalid(`${path} vanished while it was made`);
+  return secret;
 }
 
-async function readToken(path: string, log: Logger): Promise<string | undefined> {
+async function readSecret(path: string, log: Logger): Promise<string | undefined> {
   try {
     const { mode } = await stat(path);
     if ((mode & 0o077) !== 0) {
-      log.warn("the token could be read by others; its mode is 0600 again, replace it if they may have", { path });
+      log.warn("a secret could be read by others; its mode is 0600 again, replace it if they may have", { path });
       await chmod(path, 0o600);
     }
     const token = (await readFile(path, "utf8")).trim();
-    if (token.length >= TOKEN_LENGTH_MIN && /^[\x21-\x7e]+$/.test(token)) return token;
+    if (token.length >= SECRET_LENGTH_MIN && /^[\x21-\x7e]+$/.test(token)) return token;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw invalid(`the token ${path} cannot be read`, cause);
+    throw invalid(`the secret ${path} cannot be read`, cause);
   }
   throw invalid(
-    `${path} must hold one token of at least ${TOKEN_LENGTH_MIN} visible characters; remove it for a new one`,
+    `${path} must hold one secret of at least ${SECRET_LENGTH_MIN} visible characters; remove it for a new one`,
   );
 }
 

@@ -8,6 +8,7 @@ import { ConnectionPool } from "../../db/pool.ts";
 import { type Logger, silentLogger } from "../../shared/log/log.ts";
 import { type Clock, systemClock } from "../../shared/time/clock.ts";
 import type { LeadershipPort } from "../dispatch/ports.ts";
+import { type AccountStore, createAccountStore } from "./accounts.ts";
 import { type AgentStore, createAgentStore } from "./agents.ts";
 import { type AuditLog, createAuditLog } from "./audit-log.ts";
 import { type CoordinatorIdentity, type CoordinatorStore, createCoordinatorStore } from "./coordinators.ts";
@@ -18,6 +19,8 @@ import { createGrantStore, type GrantStore } from "./grants.ts";
 import { createGroupStore, type GroupStore } from "./groups.ts";
 import { createHistory } from "./history.ts";
 import { createLeadership } from "./leadership.ts";
+import { createLoginStore, type LoginStore } from "./logins.ts";
+import { createTokenStore, type TokenStore } from "./personal-tokens.ts";
 import { createProjectStore, type ProjectStore } from "./projects.ts";
 import type { StoredHistory } from "./records.ts";
 import { createRelationshipStore, type RelationshipStore } from "./relationships.ts";
@@ -59,6 +62,9 @@ export interface Store {
   credentials: CredentialStore;
   credentialTies: CredentialTieStore;
   secrets: SecretStore;
+  accounts: AccountStore;
+  logins: LoginStore;
+  tokens: TokenStore;
   /** Who leads by the database's word; undefined before the first one. */
   leader(shard: number): Promise<Leader | undefined>;
   /** Milliseconds of a round trip. Rejects with `database_unavailable` or its kin. */
@@ -110,6 +116,9 @@ export function createStore(url: string, options: StoreOptions = {}): Store {
     credentials: createCredentialStore(pool),
     credentialTies: createCredentialTieStore(pool),
     secrets: createSecretStore(pool),
+    accounts: createAccountStore(pool),
+    logins: createLoginStore(pool),
+    tokens: createTokenStore(pool),
     leader: async (shard) => {
       const [row] = await pool.rows<Omit<Leader, "coordinator"> & { id: string | null; public_key: Buffer | null }>(
         `select l.term, l.timeline, l.holder, l.address, r.expires_at > clock_timestamp() as live,

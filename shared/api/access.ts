@@ -4,6 +4,9 @@
  */
 import type { Route } from "./routes/route.ts";
 import { type RouteId, routes } from "./routes.ts";
+import type { Scope } from "./scopes.ts";
+
+export { SCOPES, type Scope } from "./scopes.ts";
 
 /** Permissions by the type of what they are about: those of db/spicedb_schema.zed. */
 export interface Permissions {
@@ -156,7 +159,24 @@ export const ACCESS: Record<RouteId, Need> = {
   events: each("experiment", "view"),
   createEventsTicket: KNOWN,
 
+  logIn: OPEN,
+  refreshLogin: OPEN,
+  logOut: KNOWN,
+  changePassword: KNOWN,
+  listSessions: KNOWN,
+  revokeSession: KNOWN,
+  createToken: KNOWN,
+  listTokens: KNOWN,
+  revokeToken: KNOWN,
   currentUser: KNOWN,
+  listUsers: platform("administer"),
+  createUser: platform("administer"),
+  getUser: platform("administer"),
+  changeUser: platform("administer"),
+  disableUser: platform("administer"),
+  enableUser: platform("administer"),
+  resetPassword: platform("administer"),
+
   health: OPEN,
   healthDatabase: OPEN,
   healthReady: OPEN,
@@ -164,6 +184,28 @@ export const ACCESS: Record<RouteId, Need> = {
   metrics: { kind: "platform", permission: "operate", loopback: true },
   index: OPEN,
 };
+
+/** Never with a personal token, whatever its scopes: with these it could outlive what it was made for. */
+export const NOT_BY_TOKEN: ReadonlySet<RouteId> = new Set<RouteId>([
+  "logOut",
+  "changePassword",
+  "listSessions",
+  "revokeSession",
+  "createToken",
+  "listTokens",
+  "revokeToken",
+  "resetPassword",
+]);
+
+/** With a login whose password must be changed first. */
+export const BEFORE_PASSWORD_CHANGE: ReadonlySet<RouteId> = new Set<RouteId>([
+  "changePassword",
+  "logOut",
+  "currentUser",
+]);
+
+/** Whatever a token is limited to. */
+export const WITH_ANY_SCOPE: ReadonlySet<RouteId> = new Set<RouteId>(["currentUser"]);
 
 /** As the OpenAPI document says it: `experiment.view`, `open`. */
 export function needText(need: Need): string {
@@ -180,10 +222,6 @@ export function needText(need: Need): string {
       return `${need.on}.${need.permission} of each`;
   }
 }
-
-/** What a personal token may be limited to. Reading is a scope of its own, of whatever. */
-export const SCOPES = ["read", "experiments", "projects", "agents", "credentials", "access"] as const;
-export type Scope = (typeof SCOPES)[number];
 
 const SCOPE_OF_TAG: Record<Route["tag"], Scope> = {
   experiments: "experiments",

@@ -1,4 +1,4 @@
-/** Liveness, the database, readiness, and who the caller is. */
+/** Liveness, the database, readiness. */
 import { z } from "zod";
 import { Timestamp } from "./page.ts";
 
@@ -21,8 +21,3 @@ export const HealthReady = z
   })
   .meta({ id: "HealthReady" });
 export type HealthReady = z.infer<typeof HealthReady>;
-
-export const CurrentUser = z
-  .object({ id: z.int().min(0), name: z.string(), kind: z.enum(["operator_token"]) })
-  .meta({ id: "CurrentUser" });
-export type CurrentUser = z.infer<typeof CurrentUser>;

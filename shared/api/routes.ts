@@ -2,6 +2,7 @@
  * Every route of the coordinator, once. The server registers exactly this table, the OpenAPI document is rendered from
  * it, and tests walk it; a route that is not here does not exist.
  */
+import { accountRoutes } from "./routes/accounts.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { credentialRoutes } from "./routes/credentials.ts";
@@ -26,6 +27,7 @@ export const routes = {
   ...releaseRoutes,
   ...auditRoutes,
   ...credentialRoutes,
+  ...accountRoutes,
   ...serviceRoutes,
 } as const satisfies Record<string, Route>;
 

@@ -207,3 +207,38 @@ export const CREDENTIAL_USES_WAITING_MAX = 10_000;
 export const CREDENTIAL_USES_KEPT = 1_000;
 /** A secret that was written to the vault and that no credential holds after this is destroyed: its writer died. */
 export const SECRET_WRITE_MS_MAX = 600_000;
+/** A few words; NIST asks for at least 8 where nothing else protects, we for 12. */
+export const PASSWORD_LENGTH_MIN = 12;
+/** Longer ones only cost the hashing of their text. */
+export const PASSWORD_LENGTH_MAX = 1_024;
+/** 19 MiB and a core for some 40 ms each; of libuv's four threads two stay for files and names. */
+export const PASSWORD_CHECKS_AT_ONCE_MAX = 2;
+/** At 40 ms each and two at once the last one waits 4 s. */
+export const PASSWORD_CHECKS_WAITING_MAX = 200;
+/** Failed logins of one account from one address without a delay; then 1 s, doubling. */
+export const LOGIN_PAIR_FREE = 5;
+/** Two guesses a minute are 3,000 a day: none against twelve characters. The person at the same address waits no longer. */
+export const LOGIN_PAIR_DELAY_MS_MAX = 30_000;
+/** Of all accounts from one address: an office behind one address that comes to work. */
+export const LOGIN_ADDRESS_FREE = 50;
+export const LOGIN_ADDRESS_DELAY_MS_MAX = 60_000;
+/** After so long without a further one failures are forgotten. */
+export const LOGIN_FORGOTTEN_MS = 900_000;
+/** Of each of two kinds, some 200 B each: 4 MB. */
+export const LOGIN_THROTTLE_ENTRIES_MAX = 10_000;
+/** A used refresh token gives the same successor for so long: an answer lost, and a second program of the same person. */
+export const REFRESH_GRACE_MS = 10_000;
+/** Logins of one person at once; one more ends the oldest. */
+export const SESSIONS_PER_ACCOUNT_MAX = 100;
+/** Personal tokens of one person that are good. */
+export const PERSONAL_TOKENS_MAX = 100;
+export const PERSONAL_TOKEN_LIFE_DEFAULT_MS = 90 * 86_400_000;
+export const PERSONAL_TOKEN_LIFE_MAX_MS = 366 * 86_400_000;
+/** Sessions and tokens that the dispatcher remembers: some 300 B each, 3 MB. */
+export const KNOWN_LOGINS_MAX = 10_000;
+/** Ended sessions are kept for the eye of their owner; the audit keeps what happened. */
+export const ENDED_SESSIONS_KEPT_MS = 30 * 86_400_000;
+/** Access tokens die with their session anyway; this bounds what a copy is worth to who only listens. */
+export const ACCESS_TOKEN_TTL_MS = 3_600_000;
+/** A week, as the guide has it. */
+export const REFRESH_TOKEN_TTL_MS = 168 * 3_600_000;

@@ -43,6 +43,11 @@ export interface TestCoordinatorOptions {
   token?: string;
   /** Made anew at each start; a sealed directory of the test when silent. */
   vault?: () => Vault;
+  signingKeys?: { current: string; previous: string[] };
+  accessTokenTtlMs?: number;
+  refreshTokenTtlMs?: number;
+  /** The first administrator gets a password; without, none, which saves a slow hash. */
+  firstPassword?: boolean;
   log?: Logger;
   /** On the same database, so it waits for leadership. */
   beside?: TestCoordinator;
@@ -60,6 +65,8 @@ export function throughReplicas(): void {
   isThroughReplicas = true;
 }
 
+/** Signs nothing but what tests need. */
+export const TEST_SIGNING_KEY = "for-tests-alone-Zk3vQ8tLw1XrB6yN0pHs5mJd";
 const TEST_TOKEN = "aop_for-tests-only-0123456789";
 
 /** Resolves when it leads. */
@@ -89,6 +96,8 @@ export async function startTestCoordinator(
         retentionMs: options.retentionMs ?? 0,
         archiveDir: options.archiveDir,
         agentReleases: options.agentReleases,
+        accessTokenTtlMs: options.accessTokenTtlMs,
+        refreshTokenTtlMs: options.refreshTokenTtlMs,
         updateSettleMs: options.updateSettleMs ?? 30_000,
         ...options.edge,
       },
@@ -96,6 +105,8 @@ export async function startTestCoordinator(
       databaseUrl,
       vault: (options.vault ?? sealed)(),
       token,
+      signingKeys: options.signingKeys ?? { current: TEST_SIGNING_KEY, previous: [] },
+      firstPassword: options.firstPassword ?? false,
       version: "0.0.0-test",
       log: options.log ?? silentLogger,
     });

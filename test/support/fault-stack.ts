@@ -15,6 +15,7 @@ import type { Health } from "../../shared/api/health.ts";
 import type { Attempt } from "../../shared/api/task.ts";
 import { PAGE_ITEMS_MAX } from "../../shared/model/constants.ts";
 import { AIRAVATA } from "./cli.ts";
+import { TEST_SIGNING_KEY } from "./coordinator.ts";
 import { FaultProcess, processesBelow, runnerProcesses, until } from "./fault-process.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "./postgres/cluster.ts";
 
@@ -151,6 +152,7 @@ export class FaultStack {
       ...process.env,
       DATABASE_URL: this.databaseUrl,
       AIRAVATA_OPERATOR_TOKEN: TOKEN,
+      JWT_SECRET_KEY: TEST_SIGNING_KEY,
       AIRAVATA_DATA_DIR: join(this.directory, name),
       LOG_LEVEL: "info",
     };

@@ -108,3 +108,17 @@ async function openSessions(admin: ConnectionPool, database: string): Promise<st
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Rows of one statement, on a connection of its own that is closed again. */
+export async function rowsOf<R extends Record<string, unknown>>(
+  url: string,
+  text: string,
+  values: unknown[] = [],
+): Promise<R[]> {
+  const connection = await openConnection(parseDatabaseUrl(url), { name: "test" });
+  try {
+    return await connection.rows<R>(text, values, QUERY_TIMEOUT_MS);
+  } finally {
+    await connection.end();
+  }
+}

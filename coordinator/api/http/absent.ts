@@ -6,13 +6,10 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { API_PREFIX, type Route, routes } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 
-const ONE_TOKEN = "accounts do not exist yet: the one access is the token made at first start";
 const NO_RESOURCES = "agents are started by hand and read the files of their own machine";
 
 /** Beginnings of paths under the prefix, with what to do meanwhile. */
 const NOT_YET: [RegExp, string][] = [
-  [/^auth\//, ONE_TOKEN],
-  [/^users(\/|$)/, ONE_TOKEN],
   [/^experiments\/[^/]+\/derive$/, "submit the file again with other parameters"],
   [/^experiments\/[^/]+\/archive$/, "fetch the files one by one from …/outputs"],
   [/^agent\/download(\/|$)/, "copy dist/airavata of the build to the site"],

@@ -3,7 +3,16 @@
  * had never been); what he may see and not do is 403. Handlers of lists, and of what only the body names, ask the permit
  * themselves: one that did not ask is an error and answers nothing.
  */
-import { ACCESS, type Need, type ObjectType, type Permissions, scopeOf } from "../../../shared/api/access.ts";
+import {
+  ACCESS,
+  BEFORE_PASSWORD_CHANGE,
+  type Need,
+  NOT_BY_TOKEN,
+  type ObjectType,
+  type Permissions,
+  scopeOf,
+  WITH_ANY_SCOPE,
+} from "../../../shared/api/access.ts";
 import type { RouteId } from "../../../shared/api/routes.ts";
 import type { ErrorCode } from "../../../shared/error/catalogue.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
@@ -148,8 +157,17 @@ export function createGuard({ access, experiment, numberOf, projects }: GuardSou
   };
 }
 
-function checkScope(id: RouteId, need: Need, { scopes }: Caller): void {
+function checkScope(id: RouteId, need: Need, { scopes, via }: Caller): void {
   if (scopes === null || need.kind === "open") return;
+  if (via.startsWith("session ")) {
+    if (BEFORE_PASSWORD_CHANGE.has(id)) return;
+    const text = "your password is one for a single login: change it first, with airavata auth password";
+    throw new AiravataError("password_change_required", text);
+  }
+  if (NOT_BY_TOKEN.has(id)) {
+    throw new AiravataError("session_required", "a personal token cannot do this: log in with airavata auth login");
+  }
+  if (WITH_ANY_SCOPE.has(id)) return;
   const scope = scopeOf(id);
   if (scopes.has(scope)) return;
   throw new AiravataError(

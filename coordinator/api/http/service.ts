@@ -1,4 +1,4 @@
-/** The routes of the service itself: health, who the caller is, the contract, metrics, the first page. */
+/** The routes of the service itself: health, tickets for its events, the contract, metrics, the first page. */
 import { TICKET_LIFETIME_SECONDS } from "../../../shared/api/event.ts";
 import { openApiDocument } from "../../../shared/api/openapi.ts";
 import { API_PREFIX, type RouteId } from "../../../shared/api/routes.ts";
@@ -10,7 +10,7 @@ import { type Handlers, ok } from "./register.ts";
 
 type ServiceRoutes = Extract<
   RouteId,
-  "createEventsTicket" | "currentUser" | "health" | "healthDatabase" | "healthReady" | "openapi" | "metrics" | "index"
+  "createEventsTicket" | "health" | "healthDatabase" | "healthReady" | "openapi" | "metrics" | "index"
 >;
 
 interface ServiceSources extends HealthSources {
@@ -28,7 +28,6 @@ export function serviceHandlers(sources: ServiceSources): Handlers<ServiceRoutes
       const body = { ticket: sources.tickets.issue(caller), expires_in_seconds: TICKET_LIFETIME_SECONDS };
       return { status: 201, body };
     },
-    currentUser: async ({ caller }) => ok({ id: caller.actor, name: "operator", kind: "operator_token" }),
     health: async () => {
       const { leading } = sources.dispatcher.leadership();
       return ok({ status: "ok", version: sources.version, started_at: timestamp(sources.startedAtMs), leading });

@@ -19,13 +19,6 @@ export const serviceRoutes = {
     tag: "events",
     answers: { 201: json("Good once, for the caller", event.EventsTicket) },
   },
-  currentUser: {
-    method: "GET",
-    path: `${API_PREFIX}/user`,
-    summary: "Who the caller is",
-    tag: "service",
-    answers: { 200: json("The caller", health.CurrentUser) },
-  },
   health: {
     method: "GET",
     path: `${API_PREFIX}/health`,

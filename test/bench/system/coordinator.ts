@@ -46,6 +46,7 @@ export async function startServer(databaseUrl: string, options: ServerOptions = 
     DATABASE_URL: databaseUrl,
     AIRAVATA_DATA_DIR: dataDir,
     AIRAVATA_OPERATOR_TOKEN: TOKEN,
+    JWT_SECRET_KEY: "for-benchmarks-alone-Zk3vQ8tLw1XrB6yN0pHs5mJd",
     LOG_LEVEL: process.env.LOG_LEVEL ?? "warn",
     NODE_OPTIONS: [process.env.NODE_OPTIONS ?? "", ...nodeOptions, ...profileOptions(role)].join(" "),
   };

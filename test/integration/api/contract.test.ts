@@ -12,6 +12,7 @@ import { ACCESS } from "../../../shared/api/access.ts";
 import { Problem } from "../../../shared/api/problem.ts";
 import { API_PREFIX, type Route, type RouteId, routes } from "../../../shared/api/routes.ts";
 import { CATALOGUE } from "../../../shared/error/catalogue.ts";
+import { askAccounts } from "../../support/account-answers.ts";
 import {
   completeEverything,
   connectAgent,
@@ -97,7 +98,9 @@ test("closed by default: without a token, or with a wrong one, only what the tab
     "healthDatabase",
     "healthReady",
     "index",
+    "logIn",
     "metrics",
+    "refreshLogin",
     "rotateAgentKey",
   ]);
   for (const path of ["/api/v1/nothing", "/api/v1/users", "/admin", "/api/v1/experiments/"]) {
@@ -143,9 +146,12 @@ async function answers(t: TestContext): Promise<Map<RouteId, { status: number; b
   const given = new Map<RouteId, { status: number; body: unknown }>();
   const identity = await enrolTestAgent(at);
   const peer = await connectAgent(at, identity);
-  const call = async (id: RouteId, path: string, body?: unknown): Promise<unknown> => {
-    const init =
-      body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const call = async (id: RouteId, path: string, body?: unknown, token?: string): Promise<unknown> => {
+    const headers = {
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    };
+    const init = body === undefined ? { headers } : { body: JSON.stringify(body), headers };
     const response = await ask(at, routes[id].method, path, init);
     const answer = response.headers.get("content-type")?.match(/[/+]json/)
       ? await response.json()
@@ -253,9 +259,10 @@ tasks:
   await call("exportAudit", `${api}/audit/export`);
   await call("listAuditSeals", `${api}/audit/seals`);
   for (const id of ["auditHead", "checkAudit"] as const) await call(id, routes[id].path);
-  for (const id of ["currentUser", "health", "healthDatabase", "healthReady", "openapi"] as const)
-    await call(id, routes[id].path);
   await call("createEventsTicket", `${api}/events/ticket`, {});
+  await call("currentUser", `${api}/user`);
+  await askAccounts(call);
+  for (const id of ["health", "healthDatabase", "healthReady", "openapi"] as const) await call(id, routes[id].path);
   await askCredentialRoutes(at.databaseUrl, call);
   const other = await enrolTestAgent(at, "peer-2");
   await call("rotateAgentKey", `${api}/agent/key`, rotationOf(other).body);

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { identify } from "../../../coordinator/stack/process.ts";
 import { type Client, createClient } from "../../../shared/api/client.ts";
 import { until } from "../../support/agent-peer.ts";
+import { TEST_SIGNING_KEY } from "../../support/coordinator.ts";
 import { freshDatabase } from "../../support/postgres.ts";
 
 const BIN = fileURLToPath(new URL("../../../bin/airavata", import.meta.url));
@@ -179,7 +180,7 @@ test("a signal ends a start that still waits, and a taken port is said in a sent
   const run = (args: string[], url: string) => {
     const child = spawn(BIN, ["server", "--data-dir", dataDirectory(t), "--log-format", "text", ...args], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, DATABASE_URL: url },
+      env: { ...process.env, DATABASE_URL: url, JWT_SECRET_KEY: TEST_SIGNING_KEY },
     });
     let errors = "";
     child.stderr.on("data", (chunk) => (errors += chunk));

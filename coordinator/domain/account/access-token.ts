@@ -1,0 +1,92 @@
+/**
+ * Access tokens: signed, short-lived, naming the person and his session. Algorithm, issuer, audience and type are pinned;
+ * the key is found by its id, so that a new key may sign while tokens of the one before are still good.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { errors, jwtVerify, SignJWT } from "jose";
+import type { ActorId } from "../../../shared/model/ids.ts";
+
+export interface SigningKeys {
+  current: string;
+  /** Verify, and sign nothing. */
+  previous: readonly string[];
+}
+
+interface AccessClaims {
+  actor: ActorId;
+  session: number;
+}
+
+export interface AccessTokens {
+  sign(claims: AccessClaims): Promise<string>;
+  /** Undefined: not ours, altered, or run out. */
+  verify(token: string): Promise<AccessClaims | undefined>;
+}
+
+const ALGORITHM = "HS256";
+const TYPE = "at+jwt";
+const ISSUER = "airavata-scheduler";
+const AUDIENCE = "airavata-scheduler-api";
+/** Coordinators on one database may differ so much. */
+const CLOCK_TOLERANCE_SECONDS = 5;
+
+export function createAccessTokens(
+  keys: SigningKeys,
+  ttlMs: number,
+  wallMs: () => number = () => Date.now(),
+): AccessTokens {
+  const bytes = (key: string): Uint8Array => new TextEncoder().encode(key);
+  const known = new Map([keys.current, ...keys.previous].map((key) => [keyId(key), bytes(key)]));
+  const current = bytes(keys.current);
+  const kid = keyId(keys.current);
+  return {
+    sign: ({ actor, session }) => {
+      const issuedAt = Math.floor(wallMs() / 1000);
+      return new SignJWT({ sid: String(session) })
+        .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
+        .setSubject(String(actor))
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setIssuedAt(issuedAt)
+        .setExpirationTime(issuedAt + Math.ceil(ttlMs / 1000))
+        .setJti(randomUUID())
+        .sign(current);
+    },
+    verify: async (token) => {
+      try {
+        const { payload } = await jwtVerify(
+          token,
+          ({ kid: named }) => {
+            const key = known.get(named ?? "");
+            if (key === undefined) throw new errors.JWSInvalid("no key of that id");
+            return key;
+          },
+          {
+            algorithms: [ALGORITHM],
+            typ: TYPE,
+            issuer: ISSUER,
+            audience: AUDIENCE,
+            requiredClaims: ["sub", "sid", "exp", "iat", "jti"],
+            clockTolerance: CLOCK_TOLERANCE_SECONDS,
+            currentDate: new Date(wallMs()),
+          },
+        );
+        const [actor, session] = [numberOf(payload.sub), numberOf(payload.sid)];
+        if (actor === undefined || session === undefined) return undefined;
+        return { actor: actor as ActorId, session };
+      } catch (error) {
+        if (error instanceof errors.JOSEError) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** Names a key without telling anything about it. */
+function keyId(key: string): string {
+  return createHash("sha256").update(`airavata key id ${key}`).digest("base64url").slice(0, 16);
+}
+
+function numberOf(claim: unknown): number | undefined {
+  return typeof claim === "string" && /^\d{1,15}$/.test(claim) ? Number(claim) : undefined;
+}
