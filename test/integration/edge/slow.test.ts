@@ -1,0 +1,171 @@
+/** Clients that hold a connection without using it, over real sockets and with short limits. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import { connect as connectTls } from "node:tls";
+import { WebSocket } from "ws";
+import { boundAnswers, boundHandshakes, type Patience } from "../../../coordinator/api/edge/slow.ts";
+import { BEARER_SUBPROTOCOL_PREFIX, EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
+import { Authority } from "../../support/certificates.ts";
+import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
+import { needs } from "../../support/services.ts";
+
+const skip = needs("openssl");
+const SHORT: Patience = { handshakeMs: 300, headersMs: 300, requestMs: 600, answerMs: 300, lookMs: 50 };
+
+/** A connection with these first words, and all that comes back until it is closed. */
+function say(port: number, words: string): { socket: Socket; answer: Promise<string> } {
+  const socket = connect(port, "127.0.0.1");
+  let text = "";
+  socket.on("data", (data) => {
+    text += String(data);
+  });
+  socket.on("error", () => {});
+  socket.write(words);
+  return { socket, answer: once(socket, "close").then(() => text) };
+}
+
+function portOf({ url }: { url: string }): number {
+  return Number(new URL(url).port);
+}
+
+async function listen(t: TestContext, server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+test("silence, slow heads and slow bodies end in 408 or an end; who is in time is served", async (t) => {
+  const at: TestCoordinator = await startTestCoordinator(t, { patience: SHORT });
+  const port = portOf(at);
+  const head = `POST /api/v1/experiments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${at.token}\r\n`;
+  const body = `${head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"spec": "`;
+  const silent = say(port, "");
+  const slowHead = say(port, head);
+  const slowBody = say(port, body);
+  // A byte now and then does not help.
+  const drip = setInterval(() => {
+    if (slowHead.socket.writable) slowHead.socket.write("X");
+    if (slowBody.socket.writable) slowBody.socket.write("x");
+  }, 20);
+  t.after(() => clearInterval(drip));
+  await silent.answer;
+  assert.match(await slowHead.answer, /^(HTTP\/1.1 408 |$)/);
+  assert.match(await slowBody.answer, /^(HTTP\/1.1 408 |$)/);
+  assert.equal((await at.client.call("health", {})).status, "ok");
+});
+
+test("a socket of events that says nothing stays, whatever the limits of requests", async (t) => {
+  const at = await startTestCoordinator(t, { patience: SHORT });
+  const protocols = [EVENTS_SUBPROTOCOL, BEARER_SUBPROTOCOL_PREFIX + at.token];
+  const socket = new WebSocket(`${at.url.replace("http", "ws")}/api/v1/events`, protocols);
+  await once(socket, "open");
+  socket.send(JSON.stringify({ type: "subscribe" }));
+  await once(socket, "message");
+  const closed = once(socket, "close").then(() => "closed");
+  // Others are cut off twice in the meantime.
+  for (let i = 0; i < 2; i++) await say(portOf(at), "GET / HTTP/1.1\r\n").answer;
+  assert.equal(await Promise.race([closed, new Promise((resolve) => setImmediate(resolve, "open"))]), "open");
+  socket.terminate();
+});
+
+/** Serves answers without an end, and one that is long thought about. */
+function endless(request: IncomingMessage, response: ServerResponse): void {
+  if (request.url === "/thinking") {
+    setTimeout(() => response.end("done"), 3 * SHORT.answerMs);
+    return;
+  }
+  const chunk = Buffer.alloc(64 * 1024, "x");
+  const more = (): void => {
+    while (!response.destroyed && response.write(chunk));
+    response.once("drain", more);
+  };
+  more();
+}
+
+for (const kind of ["plain", "TLS"] as const) {
+  const withTls = kind === "TLS";
+  test(`an answer that nobody takes is cut off; one taken slowly, or thought about, is not (${kind})`, {
+    skip: withTls && skip,
+  }, async (t) => {
+    const files = withTls ? new Authority(t).server() : undefined;
+    const server = files
+      ? createTlsServer({ cert: readFileSync(files.cert), key: readFileSync(files.key) }, endless)
+      : createServer(endless);
+    boundAnswers(server, SHORT);
+    const port = await listen(t, server);
+    const dial = (path: string): Socket => {
+      const target = { port, host: "127.0.0.1" };
+      const socket = withTls ? connectTls({ ...target, rejectUnauthorized: false }) : connect(target);
+      t.after(() => socket.destroy());
+      socket.on("error", () => {});
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      return socket;
+    };
+    const ended = new Promise<void>((resolve) => {
+      server.on("request", (request, response) => {
+        if (request.url === "/stalled") response.once("close", resolve);
+      });
+    });
+    dial("/stalled").pause();
+    const slow = dial("/slow");
+    slow.on("data", () => {
+      slow.pause();
+      setTimeout(() => slow.resume(), SHORT.answerMs / 10);
+    });
+    let thought = "";
+    const thinking = dial("/thinking").on("data", (data) => {
+      thought += String(data);
+    });
+    await Promise.all([ended, once(thinking, "close")]);
+    assert.match(thought, /done/);
+    await once(slow, "data");
+    assert.equal(slow.destroyed, false);
+  });
+}
+
+test("half-open handshakes end by themselves, and leave room for others", { skip }, async (t) => {
+  const authority = new Authority(t);
+  const { cert, key } = authority.server();
+  const at = await startTestCoordinator(t, { edge: { tlsCert: cert, tlsKey: key }, patience: SHORT });
+  const port = portOf(at);
+  const silent = Array.from({ length: 50 }, () => say(port, ""));
+  const half = Array.from({ length: 50 }, () => say(port, "\x16\x03\x01\x02\x00\x01"));
+  const nonsense = say(port, "GET / HTTP/1.1\r\n\r\n");
+  for (const { answer } of [...silent, ...half, nonsense]) await answer;
+});
+
+test("who holds many handshakes open is turned away, and nobody else", async (t) => {
+  const server = createServer();
+  boundHandshakes(server, 4, 2);
+  const port = await listen(t, server);
+  /** Whether one from there is let in; the socket if so. */
+  const dial = async (localAddress: string): Promise<Socket | undefined> => {
+    const accepted = once(server, "connection") as Promise<[Socket]>;
+    const near = connect({ port, host: "127.0.0.1", localAddress }).on("error", () => {});
+    t.after(() => near.destroy());
+    const [far] = await accepted;
+    return far.destroyed ? undefined : far;
+  };
+  const [first, second] = [await dial("127.0.0.1"), await dial("127.0.0.1")];
+  assert.ok(first && second);
+  assert.equal(await dial("127.0.0.1"), undefined);
+  assert.ok(await dial("127.0.0.2"));
+  assert.ok(await dial("127.0.0.3"));
+  assert.equal(await dial("127.0.0.4"), undefined);
+  // One that is over, well or not, makes room.
+  first.destroy();
+  await once(first, "close");
+  assert.ok(await dial("127.0.0.4"));
+  assert.equal(await dial("127.0.0.4"), undefined);
+  server.emit("secureConnection", second);
+  assert.ok(await dial("127.0.0.4"));
+});
