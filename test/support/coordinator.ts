@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { EdgeSettings } from "../../coordinator/api/edge/edge.ts";
 import type { Patience } from "../../coordinator/api/edge/slow.ts";
+import type { AuthorizationSettings } from "../../coordinator/authorization.ts";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
 import type { Vault } from "../../coordinator/domain/credential/vault.ts";
 import { createSealedDirectory } from "../../coordinator/vault/sealed/directory.ts";
@@ -39,6 +40,8 @@ export interface TestCoordinatorOptions {
   internalAddress?: string;
   /** Plain HTTP without limits when silent. */
   edge?: EdgeSettings;
+  /** The engine of this process when silent. */
+  authorization?: Partial<AuthorizationSettings>;
   patience?: Patience;
   token?: string;
   /** Made anew at each start; a sealed directory of the test when silent. */
@@ -100,6 +103,7 @@ export async function startTestCoordinator(
         refreshTokenTtlMs: options.refreshTokenTtlMs,
         updateSettleMs: options.updateSettleMs ?? 30_000,
         ...options.edge,
+        ...options.authorization,
       },
       patience: options.patience,
       databaseUrl,

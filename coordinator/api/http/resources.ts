@@ -59,12 +59,9 @@ function handlersOf(sources: ResourceSources, registry: Registry) {
       return ok({ items: page.items.map(encodeResource), next_cursor: page.nextCursor });
     },
     create: async ({ body, caller, permit }: Call<Both<"create">>) => {
-      const mayMake = (project: number | null) =>
-        project === null
-          ? permit.require("platform", "main", "operate")
-          : permit.require("project", project, "operate");
-      const resource = { ...body, project: body.project ?? null };
-      const made = await createResource(sources, registry, resource, mayMake, byOf(caller));
+      if (body.project === undefined) await permit.require("platform", "main", "operate");
+      const project = body.project === undefined ? null : await permit.project(body.project, "operate");
+      const made = await createResource(sources, registry, { ...body, project }, byOf(caller));
       return { status: 201, body: encodeResource(made) };
     },
     get: async ({ params }: Call<Both<"get">>) => ok(encodeResource(await find(params))),

@@ -3,19 +3,17 @@
  * the installation is seen by those it is shared with.
  */
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ProjectId } from "../../../shared/model/ids.ts";
 import type { Configuration, NewResource, Registry, ResourceStore, StoredResource } from "../../store/resources.ts";
 import { numbersOf, type Visible } from "../access/access.ts";
 import type { By } from "../access/by.ts";
 import { requireLeading } from "../access/leading.ts";
 import type { Listed } from "../experiment/list.ts";
-import { type ProjectSources, projectNotFound } from "../project/projects.ts";
 import type { GrantSources, Shared } from "../share/share.ts";
 import { checkConfiguration } from "./configuration.ts";
 
 export type { Registry, StoredResource };
 
-export interface ResourceSources extends GrantSources, Pick<ProjectSources, "projects"> {
+export interface ResourceSources extends GrantSources {
   resources: Record<Registry, ResourceStore>;
 }
 
@@ -43,26 +41,17 @@ export async function findResource(
   throw new AiravataError("resource_not_found", `there is no ${what} ${name.slice(0, 200)}, or you may not see it`);
 }
 
-/** `mayMake`: whether the caller may, for that project or for the installation. Throws `resource_name_taken`, `project_not_found`. */
+/** Whether the caller may is the API's to check. Throws `resource_name_taken`, `request_invalid`. */
 export async function createResource(
   sources: ResourceSources,
   registry: Registry,
-  resource: Omit<NewResource, "project"> & { project: string | null },
-  mayMake: (project: ProjectId | null) => Promise<void>,
+  resource: NewResource,
   by: By,
 ): Promise<StoredResource> {
   requireLeading(sources.dispatcher);
-  const { projects, resources, access } = sources;
-  const project = resource.project === null ? null : await projects.find(resource.project);
-  if (project === undefined)
-    throw await projectNotFound(
-      projects,
-      resource.project as string,
-      await access.visible(by.actor, "project", "view"),
-    );
-  await mayMake(project?.project ?? null);
+  const { resources, access } = sources;
   checkConfiguration(resource.kind, resource.configuration);
-  const created = await resources[registry].create({ ...resource, project: project?.project ?? null }, by);
+  const created = await resources[registry].create(resource, by);
   await access.settle(created.change);
   return findResource(sources, registry, String(created.id));
 }

@@ -45,7 +45,10 @@ export async function listShares({ grants }: Pick<GrantSources, "grants">, thing
   });
 }
 
-/** One access each: writing replaces reading and the other way round. Throws `user_not_found`, `group_not_found`. */
+/**
+ * One access each: writing replaces reading and the other way round; an owner has it all. Throws `user_not_found`,
+ * `group_not_found`.
+ */
 export async function share(
   sources: GrantSources,
   thing: Shared,
@@ -75,9 +78,15 @@ async function set(
   const grantee = await findGrantee(grants, name);
   const action = `${thing.type}.${relation === null ? "unshare" : "share"}`;
   const { project, beside } = thing;
+  if (relation !== null && (await isOwner(grants, thing, grantee))) return listShares(sources, thing);
   const request = { resource: objectOf(thing), among, relation, grantee, by, action, project };
   await access.settle(await grants.set(beside ? { ...request, beside } : request));
   return listShares(sources, thing);
+}
+
+async function isOwner(grants: GrantStore, thing: ObjectRef, { type, id }: Grantee): Promise<boolean> {
+  if (thing.type === "experiment" || type === "group") return false;
+  return (await grants.list(objectOf(thing), ["owner"])).some(({ grantee }) => grantee.id === id);
 }
 
 /** Throws `user_not_found`, `group_not_found`. */
