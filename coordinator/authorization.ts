@@ -18,6 +18,8 @@ export type AuthorizationSettings = Pick<
 export interface Authorization {
   access: AccessControl;
   reconciler: Reconciler;
+  /** To be called when this process leads. */
+  led(): void;
   close(): Promise<void>;
 }
 
@@ -40,6 +42,7 @@ export function startAuthorization(options: {
   return {
     access: createAccessControl(engine, feed),
     reconciler: relationshipsReconciler({ relationships, feed }),
+    led: () => feed.led(),
     close: async () => {
       await feed.close();
       await engine.close();

@@ -176,6 +176,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     },
     log,
   });
+  dispatcher.onLeadership(({ leading }) => {
+    if (leading) authorization.led();
+  });
   // A coordinator that was not told keeps everything.
   const { retentionMs = 0, archiveDir: directory } = settings;
   const remains = store.retention(SHARD);

@@ -55,6 +55,10 @@ export class Feed {
   /** The term for which all is known that was committed before it. */
   #knownTerm: number | undefined;
   #preparing: Promise<void> | null = null;
+  /** Ends the pause between two attempts. */
+  #wake = Promise.withResolvers<void>();
+  /** Since the present attempt began: it is not the one that is waited for. */
+  #isWoken = false;
   #turn: Promise<unknown> | null = null;
 
   constructor(options: FeedOptions) {
@@ -80,6 +84,14 @@ export class Feed {
   forgotten(): void {
     this.#position = null;
     this.distrust(new AiravataError("authorization_unavailable", "authorization is being loaded anew"));
+  }
+
+  /** This process leads from now on: what only the leader may do is tried at once, and waited for as a first attempt is. */
+  led(): void {
+    if (this.#preparing === null) return;
+    this.#attempted = Promise.withResolvers();
+    this.#wake.resolve();
+    this.#isWoken = true;
   }
 
   /** A call to the engine failed: it is looked at, and until it answers nobody else waits for it. */
@@ -217,6 +229,9 @@ export class Feed {
     const { log } = this.#options;
     let told: string | undefined;
     for (let pauseMs = RETRY_MS; !this.#stopping.signal.aborted; pauseMs = Math.min(RETRY_CAP_MS, pauseMs * 2)) {
+      // Before the attempt: who begins to lead in its midst is not overheard.
+      this.#wake = Promise.withResolvers();
+      this.#isWoken = false;
       try {
         while (this.#turn !== null) await this.#turn.catch(() => {});
         await this.#prepare();
@@ -232,9 +247,10 @@ export class Feed {
         }
         told = message;
       } finally {
-        this.#attempted.resolve();
+        if (this.#trouble === null || !this.#isWoken) this.#attempted.resolve();
       }
-      await delay(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      const pause = delay(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      await Promise.race([pause, this.#wake.promise]);
     }
   }
 
