@@ -13,6 +13,8 @@ interface CliOptions {
   program?: string;
   uid?: number;
   gid?: number;
+  /** Standard input; none when silent. */
+  input?: string | Buffer;
 }
 
 export interface Finished {
@@ -35,10 +37,11 @@ export class RunningCli {
     this.child = spawn(options.program ?? AIRAVATA, words, {
       env: { ...inherited, NO_COLOR: "1", XDG_CONFIG_HOME: "/nonexistent", ...options.env },
       cwd: options.cwd ?? "/",
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       uid: options.uid,
       gid: options.gid,
     });
+    if (options.input !== undefined) this.child.stdin?.end(options.input);
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;
       this.child.emit("said");

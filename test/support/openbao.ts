@@ -23,7 +23,8 @@ export class TestOpenBao {
   rootToken = "";
   roleId = "";
   secretId = "";
-  readonly #directory = mkdtempSync(join(tmpdir(), "airavata-openbao-"));
+  /** Its configuration, log and storage. */
+  readonly directory = mkdtempSync(join(tmpdir(), "airavata-openbao-"));
   #unsealKey = "";
   #child: ReturnType<typeof spawn> | undefined;
 
@@ -33,8 +34,8 @@ export class TestOpenBao {
 
   /** Starts the program, or starts it again: then it is sealed. Resolves when it answers. */
   async start(): Promise<void> {
-    const log = openSync(join(this.#directory, "bao.log"), "a");
-    const child = spawn(OPENBAO_PROGRAM, ["server", `-config=${join(this.#directory, "bao.hcl")}`], {
+    const log = openSync(join(this.directory, "bao.log"), "a");
+    const child = spawn(OPENBAO_PROGRAM, ["server", `-config=${join(this.directory, "bao.hcl")}`], {
       stdio: ["ignore", log, log],
     });
     closeSync(log);
@@ -103,18 +104,18 @@ export class TestOpenBao {
   }
 
   log(): string {
-    return readFileSync(join(this.#directory, "bao.log"), "utf8");
+    return readFileSync(join(this.directory, "bao.log"), "utf8");
   }
 
   async end(): Promise<void> {
     await this.kill();
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   async prepare(tokenPeriod: string): Promise<void> {
     const port = await freePort();
     this.url = `http://127.0.0.1:${port}`;
-    writeFileSync(join(this.#directory, "bao.hcl"), configuration(this.#directory, port, await freePort()));
+    writeFileSync(join(this.directory, "bao.hcl"), configuration(this.directory, port, await freePort()));
     await this.start();
     const { keys_base64: keys, root_token: root } = await this.ask("PUT", "sys/init", {
       secret_shares: 1,

@@ -84,7 +84,8 @@ export function refusalOf(error: unknown): AiravataError {
   if (known !== undefined) return new AiravataError(known, sentenceFor(known, String(message)));
   // A body that JSON.parse refused comes without a code of fastify's.
   if (error instanceof SyntaxError && (error as { statusCode?: number }).statusCode === 400) {
-    return new AiravataError("body_invalid", `the body is not JSON: ${error.message.slice(0, 200)}`);
+    // Its message quotes the body, which may hold a secret.
+    return new AiravataError("body_invalid", "the body is not JSON");
   }
   return new AiravataError(
     "internal",
