@@ -74,6 +74,16 @@ test("an answer that was under way while a right was taken is not remembered for
   assert.equal(await access.allows(ALICE, project(1), "view"), false);
 });
 
+test("who begins to lead loads a server that nobody has loaded, before anybody is refused again", async (t) => {
+  const { access, relationships, feed, lead } = stage(t, { memory: false });
+  relationships.write("touch", viewer(1, ALICE));
+  lead(undefined);
+  await assert.rejects(access.allows(ALICE, project(1), "view"), UNAVAILABLE);
+  lead(1);
+  feed.led();
+  assert.equal(await access.allows(ALICE, project(1), "view"), true);
+});
+
 test("an engine that fails is refused with at once, and is asked again when it answers", async (t) => {
   const { access, relationships, engine } = stage(t);
   relationships.write("touch", viewer(1, ALICE));
