@@ -67,7 +67,13 @@ export interface CoordinatorOptions {
       AuthorizationSettings &
         Pick<
           CoordinatorSettings,
-          "retentionMs" | "archiveDir" | "shareHalfLifeMs" | "auditAnchor" | "accessTokenTtlMs" | "refreshTokenTtlMs"
+          | "retentionMs"
+          | "archiveDir"
+          | "shareHalfLifeMs"
+          | "auditAnchor"
+          | "auditSealMs"
+          | "accessTokenTtlMs"
+          | "refreshTokenTtlMs"
         >
     > &
     EdgeSettings;
@@ -233,7 +239,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       projectsReconciler(sources),
       authorization.reconciler,
       credentials.reconciler,
-      ...auditReconcilers(audit, settings.auditAnchor),
+      ...auditReconcilers(audit, settings),
       createRemovalReconciler({ ...sources, removals: store.removals, access: authorization.access }),
       identitiesReconciler({ dispatcher, agents, sessions }),
       loginsReconciler(store.logins),

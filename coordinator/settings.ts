@@ -4,6 +4,7 @@
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
 import {
   ACCESS_TOKEN_TTL_MS,
+  AUDIT_SEAL_MS,
   FAIR_SHARE_HALF_LIFE_MS,
   INFRASTRUCTURE_RETRIES,
   REFRESH_TOKEN_TTL_MS,
@@ -357,6 +358,15 @@ export const COORDINATOR_SETTINGS = {
     min: 0,
     max: 24 * 3_600_000,
     doc: "How long an updated agent must work before the next ones are updated",
+  },
+  auditSealMs: {
+    flag: "--audit-seal-period",
+    variable: "AIRAVATA_AUDIT_SEAL_PERIOD",
+    type: "duration",
+    default: AUDIT_SEAL_MS,
+    min: 100,
+    max: 3_600_000,
+    doc: "How often what the audit recorded is sealed: until then nobody would notice that it was changed",
   },
   auditAnchor: {
     flag: "--audit-anchor",

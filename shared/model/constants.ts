@@ -62,6 +62,9 @@ export const INFRASTRUCTURE_RETRIES = 10;
 export const BACKOFF_BASE_MS = 1_000;
 export const BACKOFF_CAP_MS = 300_000;
 
+/** Until an entry of the audit is sealed nobody would notice that it was changed; at most 17,280 seals a day. */
+export const AUDIT_SEAL_MS = 5_000;
+
 /** What a project used counts half after a day: yesterday's campaign is felt today, last week's is not (1/128). */
 export const FAIR_SHARE_HALF_LIFE_MS = 86_400_000;
 

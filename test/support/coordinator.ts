@@ -35,6 +35,8 @@ export interface TestCoordinatorOptions {
   /** Nothing is archived by itself when silent. */
   retentionMs?: number;
   archiveDir?: string;
+  auditAnchor?: string;
+  auditSealMs?: number;
   agentReleases?: string;
   updateSettleMs?: number;
   internalAddress?: string;
@@ -98,6 +100,8 @@ export async function startTestCoordinator(
         bodyBytesMax: options.bodyBytesMax ?? 8 * 1024 * 1024,
         retentionMs: options.retentionMs ?? 0,
         archiveDir: options.archiveDir,
+        auditAnchor: options.auditAnchor,
+        auditSealMs: options.auditSealMs,
         agentReleases: options.agentReleases,
         accessTokenTtlMs: options.accessTokenTtlMs,
         refreshTokenTtlMs: options.refreshTokenTtlMs,

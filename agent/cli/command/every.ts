@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { addAdminCommands } from "./admin.ts";
 import { addAgentCommands } from "./agent.ts";
+import { addAuditCommands } from "./audit.ts";
 import { addProgramCommands } from "./completion.ts";
 import { addCoordinatorCommands } from "./coordinator.ts";
 import { addCredentialCommands } from "./credential.ts";
@@ -28,6 +29,7 @@ export function addEveryCommand(program: Command, bind: Bind): void {
   addGroupCommands(program, bind);
   addResourceCommands(program, bind);
   addCredentialCommands(program, bind);
+  addAuditCommands(program, bind);
   addAdminCommands(program, bind);
   program.commandsGroup("This program:");
   addProgramCommands(program, bind);
