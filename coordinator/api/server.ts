@@ -218,7 +218,11 @@ export function createApiServer(options: ApiOptions): ApiServer {
       ...accountHandlers(options.accounts),
       ...releaseHandlers(sources, rolloutChanged),
       ...auditHandlers(sources),
-      ...credentialHandlers({ ...options.credentials, projectNumber: (name) => sources.history.project(name) }),
+      ...credentialHandlers({
+        ...options.credentials,
+        audit: sources.audit,
+        projectNumber: (name) => sources.history.project(name),
+      }),
       ...serviceHandlers({
         dispatcher: sources.dispatcher,
         pingDatabase: options.pingDatabase,

@@ -3,6 +3,7 @@ import type { Credential, CredentialBindings, CredentialUse } from "../../../sha
 import type { RouteId } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { ProjectId } from "../../../shared/model/ids.ts";
+import type { AuditLog } from "../../domain/audit/query.ts";
 import {
   type Binding,
   bindCredential,
@@ -22,6 +23,7 @@ import {
   shareCredential,
 } from "../../domain/credential/credentials.ts";
 import { listUses, type StoredUse, testCredential } from "../../domain/credential/using.ts";
+import { rotateVaultKey } from "../../domain/credential/vault-key.ts";
 import { listShares } from "../../domain/share/share.ts";
 import { timestamp, timestampOrNull } from "../encode.ts";
 import { byOf } from "./access.ts";
@@ -35,7 +37,7 @@ type CredentialRoutes = Extract<
 >;
 
 export function credentialHandlers(
-  sources: CredentialSources & { projectNumber(name: string): Promise<ProjectId | undefined> },
+  sources: CredentialSources & { projectNumber(name: string): Promise<ProjectId | undefined>; audit: AuditLog },
 ): Handlers<CredentialRoutes> {
   const { keeper } = sources;
   const created = new RememberedAnswers<Credential>();
@@ -105,7 +107,7 @@ export function credentialHandlers(
       const { state, sentence } = await keeper.status();
       return ok({ kind: keeper.vault.kind, place: keeper.vault.place, state, detail: sentence });
     },
-    rotateVaultKey: async () => ok({ key: await keeper.rotateKey() }),
+    rotateVaultKey: async ({ caller }) => ok({ key: await rotateVaultKey(sources, byOf(caller)) }),
   };
 }
 
