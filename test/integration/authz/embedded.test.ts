@@ -54,6 +54,25 @@ test("a thread that dies is told, and an empty one takes its place", async (t) =
   assert.equal(forgotten, 1);
 });
 
+test("an engine that does not start says so, and is tried again after a while", async (t) => {
+  const starting = nextThread();
+  let forgotten = 0;
+  const engine = openEngine({ onForgotten: () => void forgotten++ });
+  t.after(() => engine.close());
+  const beganMono = performance.now();
+  await (await starting).terminate();
+  const refusal = { code: "authorization_misconfigured", message: /does not start on this machine .*SPICEDB_ENDPOINT/ };
+  await assert.rejects(engine.prepare(SCHEMA), refusal);
+  if (performance.now() < beganMono + 500) await assert.rejects(engine.prepare(SCHEMA), refusal);
+  await until("it is tried again", () =>
+    engine.prepare(SCHEMA).then(
+      () => true,
+      () => false,
+    ),
+  );
+  assert.equal(forgotten, 0, "it held nothing yet");
+});
+
 test("the engine is asked by its own process only", async (t) => {
   const before = new Set(listening());
   const engine = openEngine();
