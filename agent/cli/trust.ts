@@ -3,7 +3,7 @@
  * the operator's file, or without one what the system trusts.
  */
 import { readFileSync } from "node:fs";
-import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import * as tls from "node:tls";
 import { AiravataError } from "../../shared/error/error.ts";
 import { refuseUnverified } from "../session/trust.ts";
 
@@ -11,8 +11,15 @@ import { refuseUnverified } from "../session/trust.ts";
 export function trustFor(server: string, caFile: string | undefined, environment: NodeJS.ProcessEnv): void {
   if (!server.startsWith("https:")) return;
   refuseUnverified(environment);
-  const more = caFile === undefined ? getCACertificates("system") : [authoritiesIn(caFile)];
-  setDefaultCACertificates([...new Set([...getCACertificates("bundled"), ...getCACertificates("extra"), ...more])]);
+  // Came with Node 24.5; a machine's own Node may be older.
+  if (tls.setDefaultCACertificates === undefined) {
+    if (caFile === undefined) return;
+    const text = `Node ${process.version} takes no file of authorities: use 24.5 or newer, or set NODE_EXTRA_CA_CERTS.`;
+    throw new AiravataError("setting_unsupported", text);
+  }
+  const more = caFile === undefined ? tls.getCACertificates("system") : [authoritiesIn(caFile)];
+  const known = [...tls.getCACertificates("bundled"), ...tls.getCACertificates("extra")];
+  tls.setDefaultCACertificates([...new Set([...known, ...more])]);
 }
 
 function authoritiesIn(path: string): string {

@@ -12,7 +12,9 @@ export interface ClientOrigin {
   address: string;
   /** By our own listener, or by what a trusted proxy says of itself. */
   isSecure: boolean;
-  /** On this machine, and not through a proxy: one that says for whom it asks comes from elsewhere. */
+  /** From loopback, and not for somebody else as a proxy says it. */
+  isLoopback: boolean;
+  /** On this machine: from loopback, where no trusted proxy lives who might have said nothing. */
   isLocal: boolean;
 }
 
@@ -26,7 +28,12 @@ export function clientAddress(request: IncomingMessage): string {
   return origins.get(request)?.address ?? plainAddress(request.socket.remoteAddress);
 }
 
-/** Keeps for `clientAddress` what was found out about the request. */
+/** Whether the request was made on this machine, and through no proxy. */
+export function isLocal(request: IncomingMessage): boolean {
+  return origins.get(request)?.isLocal ?? isFromLoopback(request);
+}
+
+/** Keeps for `clientAddress` and `isLocal` what was found out about the request. */
 export function noteOrigin(request: IncomingMessage, origin: ClientOrigin): ClientOrigin {
   origins.set(request, origin);
   return origin;
@@ -40,20 +47,21 @@ export function createOriginFinder(trusted: readonly string[]): (request: Incomi
   return (request) => {
     const peer = plainAddress(request.socket.remoteAddress);
     const isTls = (request.socket as TLSSocket).encrypted === true;
-    const { "x-forwarded-for": forwarded, forwarded: standard } = request.headers;
-    if (!isTrusted(peer)) {
-      const isLocal = isLoopback(peer) && forwarded === undefined && standard === undefined;
-      return { address: peer, isSecure: isTls, isLocal };
-    }
+    const isLoopback = isFromLoopback(request);
+    if (!isTrusted(peer)) return { address: peer, isSecure: isTls, isLoopback, isLocal: isLoopback };
     return {
-      address: clientOf(peer, forwarded, isTrusted),
+      address: clientOf(peer, request.headers["x-forwarded-for"], isTrusted),
       isSecure: isTls || lastOf(request.headers["x-forwarded-proto"])?.toLowerCase() === "https",
+      isLoopback,
       isLocal: false,
     };
   };
 }
 
-function isLoopback(address: string): boolean {
+/** A proxy on this machine also comes from loopback, but says for whom it asks. */
+function isFromLoopback({ headers, socket }: IncomingMessage): boolean {
+  if (headers["x-forwarded-for"] !== undefined || headers.forwarded !== undefined) return false;
+  const address = plainAddress(socket.remoteAddress);
   return isIP(address) === 4 ? address.startsWith("127.") : address === "::1";
 }
 

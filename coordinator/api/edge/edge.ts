@@ -15,7 +15,7 @@ import { type ClientOrigin, createOriginFinder, noteOrigin } from "./client.ts";
 import { createCrossOrigin } from "./cross-origin.ts";
 import { createPeerTls, type PeerTls } from "./peer.ts";
 import { createRateLimits } from "./rate.ts";
-import { boundAnswers, boundHandshakes, PATIENCE, type Patience } from "./slow.ts";
+import { boundAnswers, boundHandshakes, KEEP_ALIVE, PATIENCE, type Patience } from "./slow.ts";
 
 export interface EdgeSettings {
   tlsCert?: string | undefined;
@@ -111,12 +111,12 @@ export async function createEdge(
     },
     arrived(request, response, stated) {
       if (stated) {
-        noteOrigin(request, { address: stated.client, isSecure: false, isLocal: false });
+        noteOrigin(request, { address: stated.client, isSecure: false, isLoopback: false, isLocal: false });
         return false;
       }
       const origin = originOf(request);
       tellProxy(request, origin);
-      const isProbe = origin.isLocal && (request.url ?? "").startsWith(HEALTH_PREFIX);
+      const isProbe = origin.isLoopback && (request.url ?? "").startsWith(HEALTH_PREFIX);
       if (requireHttps && !origin.isSecure && !isProbe) throw httpsRequired(certificate !== undefined);
       limits.arrived(request, origin);
       return response !== undefined && cross.preflight(request, response);
@@ -159,7 +159,7 @@ async function certificateOf(
 }
 
 function listenerOf(pair: Pair | undefined, patience: Patience): Edge["listener"] {
-  const times = { connectionsCheckingInterval: patience.lookMs, headersTimeout: patience.headersMs };
+  const times = { ...KEEP_ALIVE, connectionsCheckingInterval: patience.lookMs, headersTimeout: patience.headersMs };
   if (pair === undefined) return { http: times };
   return { https: { ...times, handshakeTimeout: patience.handshakeMs, ...contextOf(pair) } };
 }

@@ -4,14 +4,13 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { isIP } from "node:net";
 import type { Need, Scope } from "../../../shared/api/access.ts";
 import { BEARER_SUBPROTOCOL_PREFIX } from "../../../shared/api/event.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 import type { By } from "../../domain/access/by.ts";
 import { OPERATOR_VIA, type Statement } from "../../domain/forward/statement.ts";
-import { clientAddress } from "../edge/client.ts";
+import { clientAddress, isLocal } from "../edge/client.ts";
 
 export interface Caller {
   /** A person, or the holder of the operator's token; the system's own number for a caller of an open route. */
@@ -74,7 +73,7 @@ export function createGate(operatorTokenHash: Buffer, recognize: Recognize): Gat
         if (known) return { ...known, ...client };
         throw new AiravataError("unauthorized", "the token is not valid here, or not any more; log in again");
       }
-      if (need.kind === "platform" && need.loopback && isLoopback(request)) return { ...nobody, ...client };
+      if (need.kind === "platform" && need.loopback && isLocal(request)) return { ...nobody, ...client };
       throw new AiravataError("unauthorized", "this needs a token: send `Authorization: Bearer …`");
     },
   };
@@ -94,11 +93,4 @@ function bearerOf(request: IncomingMessage): string | undefined {
   // Only for sockets: a browser's WebSocket cannot set headers.
   const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
   return offered.find((name) => name.startsWith(BEARER_SUBPROTOCOL_PREFIX))?.slice(BEARER_SUBPROTOCOL_PREFIX.length);
-}
-
-/** A proxy on this machine also comes from loopback, but says for whom it asks. */
-function isLoopback(request: IncomingMessage): boolean {
-  if (request.headers["x-forwarded-for"] !== undefined || request.headers.forwarded !== undefined) return false;
-  const address = (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
-  return isIP(address) === 4 ? address.startsWith("127.") : address === "::1";
 }

@@ -4,7 +4,6 @@
  */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { ACCESS } from "../../../shared/api/access.ts";
@@ -72,8 +71,6 @@ export function acceptUpgrades(
     }
   };
   server.on("upgrade", (request, socket, head) => {
-    // The time-out is that of answers; sockets have rules of their own.
-    (socket as Socket).setTimeout(0);
     // Until it is upgraded nobody else listens.
     const ignore = (): void => void socket.destroy();
     socket.on("error", ignore);

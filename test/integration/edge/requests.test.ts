@@ -56,6 +56,10 @@ test("HTTPS that is demanded: by a proxy that is trusted", async (t) => {
     assert.equal(refused.headers.get("strict-transport-security"), null);
     assert.equal(await code(refused), "https_required");
   }
+  // Health on this machine may stay plain, figures need a token where a proxy could have asked for somebody else.
+  assert.equal((await ask(at, "/health")).status, 200);
+  const figures = await fetch(`${at.url}/metrics`, { headers: { "x-forwarded-proto": "https" } });
+  assert.equal(figures.status, 401);
   const socket = new WebSocket(`${at.url.replace("http", "ws")}/api/v1/agent/session`);
   const [, response] = await once(socket, "unexpected-response");
   assert.equal(response.statusCode, 403);

@@ -10,6 +10,7 @@ import { connect as connectTls } from "node:tls";
 import { WebSocket } from "ws";
 import { boundAnswers, boundHandshakes, type Patience } from "../../../coordinator/api/edge/slow.ts";
 import { BEARER_SUBPROTOCOL_PREFIX, EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
+import { until } from "../../support/agent-peer.ts";
 import { Authority } from "../../support/certificates.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 import { needs } from "../../support/services.ts";
@@ -26,7 +27,9 @@ function say(port: number, words: string): { socket: Socket; answer: Promise<str
   });
   socket.on("error", () => {});
   socket.write(words);
-  return { socket, answer: once(socket, "close").then(() => text) };
+  // Not `once`: writing to what was just closed is an error, and no surprise here.
+  const answer = new Promise<string>((resolve) => socket.on("close", () => resolve(text)));
+  return { socket, answer };
 }
 
 function portOf({ url }: { url: string }): number {
@@ -82,6 +85,27 @@ test("a socket of events that says nothing stays, here and through a replica", a
     socket.ping();
     await answered;
     socket.terminate();
+  }
+});
+
+test("a peer that vanishes without a word is asked for by the kernel", { skip }, async (t) => {
+  const { cert, key } = new Authority(t).server();
+  for (const edge of [{}, { tlsCert: cert, tlsKey: key }]) {
+    const at = await startTestCoordinator(t, { edge });
+    const port = portOf(at);
+    const { socket } = say(port, "");
+    await once(socket, "connect");
+    // Of an established connection (01) the timer of keep-alive (02) runs; our own end has none (00).
+    const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+    const timers = await until(() => {
+      const lines = readFileSync("/proc/net/tcp", "utf8")
+        .split("\n")
+        .map((line) => line.trim().split(/\s+/));
+      const ours = lines.filter(([, address, , state]) => address?.endsWith(local) && state === "01");
+      return ours.length > 0 && ours.map(([, , , , , timer]) => timer?.slice(0, 2));
+    }, "the connection in the kernel's table");
+    assert.deepEqual(timers, ["02"]);
+    socket.destroy();
   }
 });
 

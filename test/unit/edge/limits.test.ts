@@ -8,8 +8,8 @@ import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 
 const USER = 7 as ActorId;
-const far = { address: "192.0.2.1", isSecure: false, isLocal: false };
-const here = { address: "127.0.0.1", isSecure: false, isLocal: true };
+const far = { address: "192.0.2.1", isSecure: false, isLoopback: false, isLocal: false };
+const here = { address: "127.0.0.1", isSecure: false, isLoopback: true, isLocal: true };
 const asking = (url = "/api/v1/user"): IncomingMessage => ({ url }) as IncomingMessage;
 
 test("a bucket gives a minute's worth, then evenly, and says when the next one is there", () => {
