@@ -144,6 +144,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   });
   const forwarder = new Forwarder({ ...options.forward, edge, log, bodyBytesMax: options.bodyBytesMax });
   const tickets = new Tickets();
+  const forgetEnded = options.accounts.recognition.onEnd((ended) => tickets.end(ended));
   const activity = { clients: 0, lastMono: performance.now() };
 
   const server = fastify({
@@ -259,6 +260,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
       agents.close();
       watchers.close();
       forwarder.close();
+      forgetEnded();
       await server.close();
       metrics.close();
     },
