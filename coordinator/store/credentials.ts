@@ -66,6 +66,8 @@ export interface CredentialStore {
   /** Newest first. */
   list(query: CredentialQuery): Promise<StoredCredential[]>;
   find(credential: number): Promise<StoredCredential | undefined>;
+  /** That somebody owns and that are not deleted. */
+  countOf(owner: ActorId): Promise<number>;
   /** Throws `credential_name_taken`. False when it is deleted or, with `version`, has another one. */
   change(credential: number, change: CredentialChange, version: number | null, by: By): Promise<boolean>;
   /** The paths to destroy; undefined when it is deleted, or a later secret holds by now. */
@@ -122,6 +124,10 @@ export function createCredentialStore(pool: ConnectionPool): CredentialStore {
     find: async (credential) => {
       const [row] = await pool.rows<Row>(`${SELECT} where c.credential = $1`, [credential]);
       return row && credentialOf(row);
+    },
+    countOf: async (owner) => {
+      const text = "select count(*) as n from credential where owner = $1 and deleted_at is null";
+      return (await pool.rows<{ n: number }>(text, [owner]))[0]?.n ?? 0;
     },
     change: (credential, change, version, by) =>
       named(change.name ?? "", () =>

@@ -32,6 +32,8 @@ export interface SecretStore {
   /** Writes that nobody finished for so long are abandoned; then those to destroy, oldest first. */
   toDestroy(writingMsMax: number, limit: number): Promise<SecretPlace[]>;
   destroyed(path: string): Promise<void>;
+  /** Forgets what was destroyed so long ago. */
+  trim(keptMs: number): Promise<void>;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -84,6 +86,12 @@ export function createSecretStore(pool: ConnectionPool): SecretStore {
       await pool.rows(
         "update credential_secret set state = 'destroyed', changed_at = now() where path = $1 and state = 'destroying'",
         [path],
+      );
+    },
+    trim: async (keptMs) => {
+      await pool.rows(
+        "delete from credential_secret where state = 'destroyed' and changed_at < now() - $1 * interval '1 ms'",
+        [keptMs],
       );
     },
   };

@@ -37,6 +37,7 @@ export const CATALOGUE = {
   credential_invalid: { status: 422, retryable: false },
   credential_name_taken: { status: 409, retryable: false },
   credential_not_found: { status: 404, retryable: false },
+  credentials_too_many: { status: 409, retryable: false },
   cursor_invalid: { status: 400, retryable: false },
   data_directory_in_use: { status: 409, retryable: false },
   data_directory_invalid: { status: 400, retryable: false },

@@ -245,3 +245,7 @@ export const ENDED_SESSIONS_KEPT_MS = 30 * 86_400_000;
 export const ACCESS_TOKEN_TTL_MS = 3_600_000;
 /** A week, as the guide has it. */
 export const REFRESH_TOKEN_TTL_MS = 168 * 3_600_000;
+/** That one person owns at once: more than anybody keeps in mind, and with three secrets each at most 200 MB in the vault. */
+export const CREDENTIALS_PER_PERSON_MAX = 1_000;
+/** Rows that only tell that a secret was destroyed: as long as somebody may wonder what a path in OpenBao's log was. */
+export const DESTROYED_SECRET_KEPT_MS = 90 * 86_400_000;

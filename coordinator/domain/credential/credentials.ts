@@ -4,7 +4,7 @@
  */
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Logger } from "../../../shared/log/log.ts";
-import { CREDENTIAL_SECRETS_KEPT } from "../../../shared/model/constants.ts";
+import { CREDENTIAL_SECRETS_KEPT, CREDENTIALS_PER_PERSON_MAX } from "../../../shared/model/constants.ts";
 import type { BindableType } from "../../../shared/model/credential.ts";
 import type { CredentialTieStore } from "../../store/credential-ties.ts";
 import type { CredentialChange, CredentialStore, NewCredential, StoredCredential } from "../../store/credentials.ts";
@@ -36,7 +36,7 @@ export interface CredentialSources {
   log: Logger;
 }
 
-/** Wipes `secret`. Throws `credential_invalid`, `credential_name_taken`, and what the vault refuses. */
+/** Wipes `secret`. Throws `credential_invalid`, `credential_name_taken`, `credentials_too_many`, and what the vault refuses. */
 export async function createCredential(
   sources: CredentialSources,
   made: Omit<NewCredential, "facts">,
@@ -44,6 +44,13 @@ export async function createCredential(
   by: By,
 ): Promise<StoredCredential> {
   const { credentials, access, log } = sources;
+  if ((await credentials.countOf(by.actor)) >= CREDENTIALS_PER_PERSON_MAX) {
+    secret.fill(0);
+    throw new AiravataError(
+      "credentials_too_many",
+      `you have ${CREDENTIALS_PER_PERSON_MAX} credentials, which is the bound: delete those that nothing needs`,
+    );
+  }
   const { place, result } = await withSecret(sources, made, null, secret, (place, facts) =>
     credentials.create({ ...made, facts }, place, by),
   );

@@ -1,5 +1,9 @@
 /** What the vault holds and no credential does any more. */
-import { CREDENTIAL_USES_KEPT, SECRET_WRITE_MS_MAX } from "../../../shared/model/constants.ts";
+import {
+  CREDENTIAL_USES_KEPT,
+  DESTROYED_SECRET_KEPT_MS,
+  SECRET_WRITE_MS_MAX,
+} from "../../../shared/model/constants.ts";
 import type { CredentialSources } from "./credentials.ts";
 
 export type { CredentialSources };
@@ -20,5 +24,6 @@ export async function destroyLeftovers(
     log.info("a secret that nothing holds was destroyed in the vault", { path });
   }
   await ties.trimUses(CREDENTIAL_USES_KEPT);
+  await secrets.trim(DESTROYED_SECRET_KEPT_MS);
   return leftovers.length === AT_ONCE;
 }
