@@ -15,7 +15,7 @@ import type { Patience } from "./api/edge/slow.ts";
 import { TLS_PREFIX } from "./api/forward/dial.ts";
 import { tokenHash } from "./api/http/access.ts";
 import { createApiServer } from "./api/server.ts";
-import { type AuthorizationSettings, startAuthorization } from "./authorization.ts";
+import { type Authorization, type AuthorizationSettings, startAuthorization } from "./authorization.ts";
 import { createAbsenceReconciler } from "./background/absences.ts";
 import { auditReconcilers } from "./background/audit.ts";
 import { identitiesReconciler } from "./background/identities.ts";
@@ -90,6 +90,8 @@ export interface CoordinatorOptions {
   log: Logger;
   /** Shorter ones for tests. */
   patience?: Patience;
+  /** In place of the one that the settings name. */
+  authorization?: Authorization;
   /** Gives up waiting for the database and for leadership. */
   signal?: AbortSignal;
 }
@@ -173,15 +175,17 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     announce: () => coordinators.announce(identity),
     log,
   });
-  const authorization = startAuthorization({
-    settings,
-    relationships: store.relationships,
-    leads: () => {
-      const { leading, term } = dispatcher.leadership();
-      return leading ? term : undefined;
-    },
-    log,
-  });
+  const authorization =
+    options.authorization ??
+    startAuthorization({
+      settings,
+      relationships: store.relationships,
+      leads: () => {
+        const { leading, term } = dispatcher.leadership();
+        return leading ? term : undefined;
+      },
+      log,
+    });
   dispatcher.onLeadership(({ leading }) => {
     if (leading) authorization.led();
   });

@@ -10,7 +10,7 @@ import type { Feed, Position } from "./feed.ts";
 import type { AuthorizationEngine, Question } from "./ports.ts";
 
 /** Nobody keeps a right, or an engine that is away unnoticed, for longer by what is remembered. */
-const REMEMBERED_MS = 5_000;
+const REMEMBERED_MS = 2_000;
 /** Some hundred bytes each. */
 const REMEMBERED_MAX = 50_000;
 /** Questions in one round trip: what the embedded engine answers in about 50 ms. */
