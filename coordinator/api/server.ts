@@ -128,8 +128,9 @@ export function createApiServer(options: ApiOptions): ApiServer {
   });
   const facts = experimentFacts(sources);
   const watchers = createWatcherSockets({ hub: options.hub, ...watcherRights(options.access, sources, facts), log });
-  const unlisten = options.access.onChange(() => watchers.recheck());
-  const gate = createGate(options.tokenHash, (token) => options.accounts.recognition.recognize(token));
+  const { recognition } = options.accounts;
+  const unlisten = [options.access.onChange(() => watchers.recheck()), recognition.onEnd((is) => watchers.end(is))];
+  const gate = createGate(options.tokenHash, (token) => recognition.recognize(token));
   const metrics = createMetrics({
     work: options.work,
     agents: () => measuredAgents(sources),
@@ -256,7 +257,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     },
     activity: () => ({ clients: activity.clients + options.hub.watchers(), lastMono: activity.lastMono }),
     async close() {
-      unlisten();
+      for (const stop of unlisten) stop();
       agents.close();
       watchers.close();
       forwarder.close();

@@ -23,6 +23,8 @@ export interface WatcherSockets {
   /** Throws `too_many_connections` before the upgrade is answered. */
   admit(): void;
   accept(socket: WebSocket, caller: Caller): void;
+  /** Ends the sockets of those whose login is over. */
+  end(isOver: (caller: Caller) => boolean): void;
   /** Ends what its watcher may not see any more; called when rights changed. */
   recheck(): void;
   close(): void;
@@ -66,6 +68,9 @@ export function createWatcherSockets(options: WatcherOptions): WatcherSockets {
       const watcher = new WatcherSocket(socket, caller, options, encode, () => open.delete(watcher));
       open.add(watcher);
     },
+    end(isOver) {
+      for (const watcher of [...open]) if (isOver(watcher.caller)) watcher.loggedOut();
+    },
     recheck() {
       for (const watcher of open) void watcher.recheck();
     },
@@ -78,7 +83,7 @@ export function createWatcherSockets(options: WatcherOptions): WatcherSockets {
 
 class WatcherSocket implements WatcherSink {
   private readonly socket: WebSocket;
-  private readonly caller: Caller;
+  readonly caller: Caller;
   private readonly options: WatcherOptions;
   private readonly encode: (cursor: string, event: DispatchEvent) => string;
   private readonly timer: NodeJS.Timeout;
@@ -164,6 +169,10 @@ class WatcherSocket implements WatcherSink {
       if (error instanceof AiravataError && error.code === "authorization_unavailable") return;
       this.fail(error);
     }
+  }
+
+  loggedOut(): void {
+    this.refuse("unauthorized", "your login is over: log in again");
   }
 
   private fail(error: unknown): void {

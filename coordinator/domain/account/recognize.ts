@@ -42,7 +42,7 @@ const REMEMBERED_MS = 30_000;
 export class Recognition {
   readonly #sources: RecognitionSources;
   readonly #remembered = new Map<string, Remembered>();
-  readonly #listeners = new Set<(ended: { actor: ActorId; session: number | null }) => void>();
+  readonly #listeners = new Set<(isOver: (caller: Pick<Recognized, "actor" | "via">) => boolean) => void>();
   readonly #mono: () => number;
   /** Rises when anything ends: an answer that was asked for before is not remembered. */
   #generation = 0;
@@ -72,7 +72,8 @@ export class Recognition {
     for (const [key, { recognized }] of this.#remembered) {
       if (recognized.actor === actor && (session === null || key === `s${session}`)) this.#remembered.delete(key);
     }
-    for (const listener of this.#listeners) listener({ actor, session });
+    const via = `session ${session}`;
+    this.#tell((caller) => caller.actor === actor && (session === null || caller.via === via));
   }
 
   forgetToken(token: number): void {
@@ -80,12 +81,17 @@ export class Recognition {
     for (const [key, { recognized }] of this.#remembered) {
       if (recognized.via === `token ${token}`) this.#remembered.delete(key);
     }
+    this.#tell((caller) => caller.via === `token ${token}`);
   }
 
-  /** Told after sessions (all of the actor's, or the one) ended. */
-  onEnd(listener: (ended: { actor: ActorId; session: number | null }) => void): () => void {
+  /** Told after a session or token ended, or all of an actor's, with who is not known any more. */
+  onEnd(listener: (isOver: (caller: Pick<Recognized, "actor" | "via">) => boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  #tell(isOver: (caller: Pick<Recognized, "actor" | "via">) => boolean): void {
+    for (const listener of this.#listeners) listener(isOver);
   }
 
   clear(): void {

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { Agent as KeepAlive, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import { createClient } from "../../../shared/api/client.ts";
+import { createUser } from "../../support/users.ts";
 import type { Benchmark, Outcome, Setting } from "../benchmark.ts";
 import { atMost } from "../report/goal.ts";
 import { percentile } from "../report/statistics.ts";
@@ -19,7 +20,6 @@ const PROJECTS = 100;
 const MEMBER_OF = 3;
 const LISTED = 500;
 const SUBMITTING = 64;
-const PASSWORD = "one long enough password";
 
 interface Server {
   url: string;
@@ -116,18 +116,10 @@ async function fill(server: string, experiments: number, say: (line: string) => 
   const operator = createClient({ server, token: TOKEN });
   const projects = Array.from({ length: PROJECTS }, (_, i) => `project-${i}`);
   for (const name of projects) await operator.call("createProject", { body: { name } });
-  const made = await operator.call("createUser", { body: { username: "member" } });
+  const member = await createUser({ client: operator, url: server }, { username: "member" });
   for (const project of projects.slice(0, MEMBER_OF)) {
     await operator.call("setProjectMember", { params: { project }, body: { user: "member", role: "submitter" } });
   }
-  const first = await createClient({ server }).call("logIn", {
-    body: { username: "member", password: made.one_time_password ?? "" },
-  });
-  const changing = createClient({ server, token: first.access_token });
-  await changing.call("changePassword", {
-    body: { current_password: made.one_time_password ?? "", new_password: PASSWORD },
-  });
-  const login = await createClient({ server }).call("logIn", { body: { username: "member", password: PASSWORD } });
   let next = 0;
   const submit = async (): Promise<void> => {
     while (next < experiments) {
@@ -138,7 +130,7 @@ async function fill(server: string, experiments: number, say: (line: string) => 
     }
   };
   await Promise.all(Array.from({ length: SUBMITTING }, submit));
-  return login.access_token;
+  return member.login.access_token;
 }
 
 /** Asks over one connection that it keeps; resolves with how long it took. */

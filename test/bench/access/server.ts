@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import type { Authorization } from "../../../coordinator/authorization.ts";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
+import { signingKeys } from "../../../coordinator/domain/account/signing-key.ts";
 import { readCoordinatorSettings } from "../../../coordinator/settings.ts";
 import { openVault } from "../../../coordinator/vault/open.ts";
 import { silentLogger } from "../../../shared/log/log.ts";
@@ -28,6 +29,8 @@ const vault = await openVault(settings, join(settings.dataDir as string, "vault"
 const coordinator = await startCoordinator({
   settings,
   vault,
+  signingKeys: signingKeys(settings)!,
+  firstPassword: false,
   databaseUrl: settings.databaseUrl as string,
   token: settings.operatorToken as string,
   version: "0.0.0-bench",
