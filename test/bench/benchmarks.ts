@@ -1,5 +1,6 @@
 /** Every benchmark by the name that `--only` takes, in the order in which they run. */
 
+import { access } from "./access/access.ts";
 import { agentBenchmark } from "./agent/rest.ts";
 import { agents } from "./agents/agents.ts";
 import type { Benchmark } from "./benchmark.ts";
@@ -60,4 +61,5 @@ export const BENCHMARKS: Record<string, Benchmark> = {
   growth,
   peers,
   agent: agentBenchmark,
+  access,
 };
