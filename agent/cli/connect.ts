@@ -4,9 +4,11 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createClient } from "../../shared/api/client.ts";
+import { type Client, createClient } from "../../shared/api/client.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Connection } from "./invocation.ts";
+import { loggedInClient } from "./login/client.ts";
+import { Credentials } from "./login/credentials.ts";
 import { type ClientSettings, configuredToken } from "./settings.ts";
 import { findStack } from "./stack.ts";
 import { trustFor } from "./trust.ts";
@@ -32,13 +34,12 @@ export async function connectConfigured(settings: ClientSettings): Promise<Conne
     );
   }
   trustFor(server, settings.values.caFile, settings.environment);
-  let token = configuredToken(settings);
-  if (token === undefined) {
-    // The URL of the stack of this very data directory: its token is at hand.
-    const stack = await findStack(settings.dataDir);
-    if (stack !== undefined && sameOrigin(stack.url, server)) token = await localToken(settings.dataDir);
-  }
-  return { client: createClient({ server, token }), localDataDir: undefined };
+  const token = configuredToken(settings);
+  if (token !== undefined) return { client: createClient({ server, token }), localDataDir: undefined };
+  // The URL of the stack of this very data directory: its token is at hand.
+  const stack = await findStack(settings.dataDir);
+  const fallback = stack && sameOrigin(stack.url, server) ? await localToken(settings.dataDir) : undefined;
+  return { client: await loginClient(settings, server, fallback), localDataDir: undefined };
 }
 
 /** Where a person finds the address to mend it. */
@@ -57,8 +58,21 @@ async function connectLocal(settings: ClientSettings): Promise<Connection | unde
 export async function localConnection(settings: ClientSettings, url: string): Promise<Connection> {
   // A token that was set for it by hand is taken; one for another server is not.
   const stated = settings.origin.token === "file" ? undefined : settings.values.token;
-  const token = stated ?? (await localToken(settings.dataDir));
-  return { client: createClient({ server: url, token }), localDataDir: settings.dataDir };
+  const client =
+    stated === undefined
+      ? await loginClient(settings, url, await localToken(settings.dataDir))
+      : createClient({ server: url, token: stated });
+  return { client, localDataDir: settings.dataDir };
+}
+
+/** With the login at that server; without one, with the token of the stack on this machine. */
+async function loginClient(
+  { credentialsPath }: ClientSettings,
+  server: string,
+  fallback: string | undefined,
+): Promise<Client> {
+  const credentials = new Credentials(credentialsPath);
+  return loggedInClient({ server, credentials, login: await credentials.find(server), fallback });
 }
 
 async function localToken(dataDir: string): Promise<string | undefined> {

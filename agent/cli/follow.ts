@@ -69,7 +69,7 @@ async function followAt(
   const listen = async (): Promise<void> => {
     const messages = watch({
       server: client.server,
-      token: client.token,
+      token: client.currentToken ?? client.token,
       subscribe: { experiments: [experiment], cursor },
       signal,
       onLost: () => {

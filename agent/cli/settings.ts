@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { AiravataError } from "../../shared/error/error.ts";
 import { readSettings, type SettingsOrigin } from "../../shared/settings/read.ts";
 import type { SettingsOf, SettingsTable } from "../../shared/settings/setting.ts";
@@ -54,6 +54,8 @@ export interface ClientSettings {
   origin: SettingsOrigin<typeof CLIENT_SETTINGS>;
   /** Where the configuration file is or would be. */
   configPath: string;
+  /** Where logins are kept. */
+  credentialsPath: string;
   dataDir: string;
   environment: NodeJS.ProcessEnv;
 }
@@ -74,7 +76,9 @@ export async function readClientSettings(
     file: { path: configPath, content },
     readFile: (path) => readFileSync(path, "utf8"),
   });
-  return { values, origin, configPath, dataDir: resolve(values.dataDir ?? defaultDataDir(environment)), environment };
+  const credentialsPath = join(dirname(configPath), "credentials.json");
+  const dataDir = resolve(values.dataDir ?? defaultDataDir(environment));
+  return { values, origin, configPath, credentialsPath, dataDir, environment };
 }
 
 /** `$XDG_DATA_HOME/airavata`; as root `/var/lib/airavata`, where PostgreSQL's own user can reach it. */

@@ -40,6 +40,8 @@ export interface ClientOptions {
 export interface Client {
   readonly server: string;
   readonly token: string | undefined;
+  /** Of a client that renews its token: one that is good for a while. */
+  currentToken?(): Promise<string | undefined>;
   call<K extends RouteId>(id: K, request: RequestOf<K>): Promise<AnswerOf<K>>;
   /** The answer with its body unread; the caller reads or cancels it. */
   open<K extends RouteId>(id: K, request: RequestOf<K>): Promise<Response>;

@@ -8,7 +8,7 @@ import { API_PREFIX } from "./routes.ts";
 export interface WatchOptions {
   /** `http://host:port`. */
   server: string;
-  token?: string;
+  token?: string | (() => Promise<string | undefined>);
   /** What to follow; its `cursor` is where to begin. */
   subscribe: Omit<Subscribe, "type">;
   signal: AbortSignal;
@@ -26,8 +26,11 @@ export async function* watch(options: WatchOptions): AsyncGenerator<WatchMessage
   let failures = 0;
   while (true) {
     options.signal.throwIfAborted();
-    const connection = connect(options, cursor);
+    const { token } = options;
     let reason = "";
+    // Without one the server says no, and it is asked for again.
+    const held = typeof token === "function" ? await token().catch(() => undefined) : token;
+    const connection = connect(options, held, cursor);
     try {
       for await (const message of connection.messages) {
         if (message.type === "error") {
@@ -56,10 +59,10 @@ interface Connection {
   close(): void;
 }
 
-function connect(options: WatchOptions, cursor: string | undefined): Connection {
+function connect(options: WatchOptions, token: string | undefined, cursor: string | undefined): Connection {
   const url = `${options.server.replace(/\/+$/, "").replace(/^http/, "ws")}${API_PREFIX}/events`;
   const protocols = [EVENTS_SUBPROTOCOL];
-  if (options.token !== undefined) protocols.push(BEARER_SUBPROTOCOL_PREFIX + options.token);
+  if (token !== undefined) protocols.push(BEARER_SUBPROTOCOL_PREFIX + token);
   const socket = new WebSocket(url, protocols);
   const queue: WatchMessage[] = [];
   let wake: (() => void) | undefined;

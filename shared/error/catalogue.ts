@@ -80,6 +80,7 @@ export const CATALOGUE = {
   media_type_unsupported: { status: 415, retryable: false },
   method_not_allowed: { status: 405, retryable: false },
   not_leading: { status: 503, retryable: true },
+  not_logged_in: { status: 401, retryable: false },
   not_supported_yet: { status: 404, retryable: false },
   origin_refused: { status: 403, retryable: false },
   outbox_unusable: { status: 500, retryable: false },

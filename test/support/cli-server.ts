@@ -136,7 +136,17 @@ export class CliServer {
       sendJson(response, 200, { status: "ok", version: "0", started_at: this.experiment.submitted_at }),
     "GET /user": (seen, response) =>
       seen.headers.authorization === "Bearer right"
-        ? sendJson(response, 200, { id: 1, name: "operator", kind: "operator_token" })
+        ? sendJson(response, 200, {
+            id: 1,
+            name: "operator",
+            kind: "operator_token",
+            display_name: "",
+            email: null,
+            via: "operator_token",
+            scopes: null,
+            platform_role: "administrator",
+            password_must_change: false,
+          })
         : sendProblem(response, 401, "unauthorized", "a token is needed"),
   };
 

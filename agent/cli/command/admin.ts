@@ -1,22 +1,15 @@
-/** `airavata auth status` and `airavata admin check`: who one is to the server, and whether the server is well. */
+/** `airavata admin check`: whether the server is well. */
 import type { Command } from "commander";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { Exit, exitForStatus } from "../../../shared/error/exit.ts";
 import { AuditFault, checkAudit } from "../audit-check.ts";
 import { humanDuration } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
-import { renderFields, renderTable } from "../table.ts";
+import { renderTable } from "../table.ts";
 import { addCommand, addGroup, type Bind } from "./tree.ts";
 import { addVaultCommands } from "./vault.ts";
 
 export function addAdminCommands(program: Command, bind: Bind): void {
-  const auth = addGroup(program, "auth", "who you are to the server");
-  addCommand(
-    auth,
-    { usage: "status", description: "show the server and who you are to it", examples: ["auth status"] },
-    bind,
-    authStatus,
-  );
   const admin = addGroup(program, "admin", "look after an installation");
   addCommand(
     admin,
@@ -30,23 +23,6 @@ export function addAdminCommands(program: Command, bind: Bind): void {
     check,
   );
   addVaultCommands(admin, bind);
-}
-
-async function authStatus(invocation: Invocation): Promise<undefined> {
-  const { client, localDataDir } = await invocation.connect();
-  const user = await client.call("currentUser", {});
-  const server = { url: client.server, data_dir: localDataDir ?? null };
-  if (invocation.json) return printJson(invocation, { server, user }) as undefined;
-  invocation.out.write(
-    renderFields(
-      [
-        ["server", client.server],
-        ["found by", localDataDir === undefined ? invocation.settings.origin.server : `the stack in ${localDataDir}`],
-        ["logged in as", `${user.name} (${user.kind.replaceAll("_", " ")})`],
-      ],
-      invocation.out,
-    ),
-  );
 }
 
 interface Check {

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { addAdminCommands } from "./admin.ts";
 import { addAgentCommands } from "./agent.ts";
 import { addAuditCommands } from "./audit.ts";
+import { addAuthCommands } from "./auth.ts";
 import { addProgramCommands } from "./completion.ts";
 import { addCoordinatorCommands } from "./coordinator.ts";
 import { addCredentialCommands } from "./credential.ts";
@@ -15,6 +16,7 @@ import { addRunCommand } from "./run.ts";
 import { addTaskCommands } from "./task.ts";
 import type { Bind } from "./tree.ts";
 import { addUnsupportedCommands } from "./unsupported.ts";
+import { addUserCommands } from "./user.ts";
 
 export function addEveryCommand(program: Command, bind: Bind): void {
   program.commandsGroup("Run and watch:");
@@ -30,6 +32,8 @@ export function addEveryCommand(program: Command, bind: Bind): void {
   addResourceCommands(program, bind);
   addCredentialCommands(program, bind);
   addAuditCommands(program, bind);
+  addAuthCommands(program, bind);
+  addUserCommands(program, bind);
   addAdminCommands(program, bind);
   program.commandsGroup("This program:");
   addProgramCommands(program, bind);

@@ -14,10 +14,6 @@ interface UnsupportedCommand {
 
 /** Every such command. Exported for tests. */
 export const UNSUPPORTED: UnsupportedCommand[] = [
-  { path: "auth login", what: "log in with an account" },
-  { path: "auth logout", what: "end the login" },
-  { path: "auth refresh", what: "renew the login" },
-  ...family("user", "users", ["create", "list", "show", "update", "delete"]),
   ...family("project", "projects", ["delete"]),
   ...family("compute", "compute resources", ["test", "bind", "unbind", "rotate"]),
   ...family("storage", "storage resources", ["test", "bind", "unbind", "rotate"]),
@@ -32,7 +28,6 @@ export const UNSUPPORTED: UnsupportedCommand[] = [
 
 /** Groups that hold nothing but unsupported commands, with their line in help. */
 const UNSUPPORTED_GROUPS: Record<string, string> = {
-  user: "user accounts",
   data: "files of storage resources",
   allocation: "allocations on compute resources",
 };

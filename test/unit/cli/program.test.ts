@@ -87,7 +87,7 @@ test("a state that there is none of is refused with those that there are", async
 });
 
 test("not supported and wrong usage are exit 3; help and version are exit 0", async () => {
-  assert.equal((await airavata(["user", "list"])).code, 3);
+  assert.equal((await airavata(["allocation", "list"])).code, 3);
   assert.equal((await airavata(["lst"])).code, 3);
   assert.equal((await airavata([])).code, 3);
   assert.equal((await airavata(["run"])).code, 3);
