@@ -46,8 +46,10 @@ import { createIdentity } from "./domain/forward/identity.ts";
 import { createLeaderWatch } from "./domain/forward/leader.ts";
 import { Peers } from "./domain/forward/peers.ts";
 import { createStatementReader, StatementWriter } from "./domain/forward/statement.ts";
+import { createOidcAccounts } from "./domain/oidc/accounts.ts";
 import { openReleaseDirectory } from "./domain/release/directory.ts";
 import { createArchive } from "./domain/retention/archive.ts";
+import { createLogins, type LoginSettings } from "./login.ts";
 import type { CoordinatorSettings } from "./settings.ts";
 import { createStore } from "./store/store.ts";
 
@@ -65,6 +67,7 @@ export interface CoordinatorOptions {
   > &
     Partial<
       AuthorizationSettings &
+        LoginSettings &
         Pick<
           CoordinatorSettings,
           | "retentionMs"
@@ -129,6 +132,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const stored = store.history(SHARD);
   const identity = createIdentity();
   const listening = Promise.withResolvers<string>();
+  let reached: string | undefined;
   const dispatcher = createDispatcher({
     leadership: store.leadership(SHARD, listening.promise, identity),
     clock: systemClock,
@@ -205,6 +209,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     refreshTtlMs: refreshTokenTtlMs,
     log,
   });
+  const login = createLogins({
+    settings,
+    accounts: createOidcAccounts(accounts),
+    url: () => reached,
+    clock: systemClock,
+  });
   const api = createApiServer({
     sources,
     archive,
@@ -227,6 +237,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     pingDatabase: store.ping,
     tokenHash: tokenHash(options.token),
     accounts,
+    login,
     access: authorization.access,
     credentials: credentials.sources,
     bodyBytesMax: settings.bodyBytesMax,
@@ -274,6 +285,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const url = localUrl(bound, edge.isTls);
     const internal = (edge.isTls ? TLS_PREFIX : "") + internalAddress(reachedAt, bound);
     listening.resolve(internal);
+    reached = url;
     log.info("listening", { url, internal_address: internal });
     void credentials.tell();
     return {

@@ -45,6 +45,7 @@ import { experimentHandlers } from "./http/experiments.ts";
 import { groupHandlers } from "./http/groups.ts";
 import { createGuard } from "./http/guard.ts";
 import { createMetrics } from "./http/metrics.ts";
+import { type OidcSources, oidcHandlers } from "./http/oidc.ts";
 import { refusalOf, sendProblem } from "./http/problem.ts";
 import { projectHandlers } from "./http/projects.ts";
 import { refusalFor } from "./http/refused.ts";
@@ -81,6 +82,7 @@ export interface ApiOptions {
   accounts: AccountRoom;
   access: AccessControl;
   credentials: CredentialSources;
+  login: OidcSources;
   bodyBytesMax: number;
   edge: Edge;
   version: string;
@@ -225,6 +227,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
         audit: sources.audit,
         projectNumber: (name) => sources.history.project(name),
       }),
+      ...oidcHandlers(options.login),
       ...serviceHandlers({
         dispatcher: sources.dispatcher,
         pingDatabase: options.pingDatabase,

@@ -154,6 +154,12 @@ export const ACCESS: Record<RouteId, Need> = {
   credentialUsage: one("credential", "read"),
   getVault: platform("operate"),
   rotateVaultKey: platform("administer"),
+  // The provider, the ticket or the handle is the proof.
+  oidcLogin: OPEN,
+  oidcCallback: OPEN,
+  oidcToken: OPEN,
+  oidcDevice: OPEN,
+  oidcDevicePoll: OPEN,
 
   // Each subscription asks for what it names.
   events: each("experiment", "view"),

@@ -8,6 +8,7 @@ import { auditRoutes } from "./routes/audit.ts";
 import { credentialRoutes } from "./routes/credentials.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { groupRoutes } from "./routes/groups.ts";
+import { oidcRoutes } from "./routes/oidc.ts";
 import { projectRoutes } from "./routes/projects.ts";
 import { releaseRoutes } from "./routes/releases.ts";
 import { resourceRoutes } from "./routes/resources.ts";
@@ -29,6 +30,7 @@ export const routes = {
   ...credentialRoutes,
   ...accountRoutes,
   ...serviceRoutes,
+  ...oidcRoutes,
 } as const satisfies Record<string, Route>;
 
 export type RouteId = keyof typeof routes;

@@ -249,3 +249,9 @@ export const REFRESH_TOKEN_TTL_MS = 168 * 3_600_000;
 export const CREDENTIALS_PER_PERSON_MAX = 1_000;
 /** Rows that only tell that a secret was destroyed: as long as somebody may wonder what a path in OpenBao's log was. */
 export const DESTROYED_SECRET_KEPT_MS = 90 * 86_400_000;
+/** A login in a browser, from the redirect to the provider until its return: a password, a second factor, a consent. */
+export const OIDC_LOGIN_MS = 600_000;
+/** From the return to the page's trade of its ticket: the load of a page. */
+export const OIDC_TICKET_MS = 60_000;
+/** A device login; providers give 10 to 15 minutes. */
+export const OIDC_DEVICE_LOGIN_MS = 900_000;

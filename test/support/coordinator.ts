@@ -10,6 +10,7 @@ import type { Patience } from "../../coordinator/api/edge/slow.ts";
 import type { AuthorizationSettings } from "../../coordinator/authorization.ts";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
 import type { Vault } from "../../coordinator/domain/credential/vault.ts";
+import type { LoginSettings } from "../../coordinator/login.ts";
 import { createSealedDirectory } from "../../coordinator/vault/sealed/directory.ts";
 import { type Client, createClient } from "../../shared/api/client.ts";
 import { type Logger, silentLogger } from "../../shared/log/log.ts";
@@ -45,6 +46,8 @@ export interface TestCoordinatorOptions {
   /** The engine of this process when silent. */
   authorization?: Partial<AuthorizationSettings>;
   patience?: Patience;
+  /** No OpenID provider when silent. */
+  login?: Partial<LoginSettings>;
   token?: string;
   /** Made anew at each start; a sealed directory of the test when silent. */
   vault?: () => Vault;
@@ -108,6 +111,7 @@ export async function startTestCoordinator(
         updateSettleMs: options.updateSettleMs ?? 30_000,
         ...options.edge,
         ...options.authorization,
+        ...options.login,
       },
       patience: options.patience,
       databaseUrl,

@@ -1,9 +1,11 @@
 /**
  * Which headers travel to the dispatcher and back: all of them, in their order, but those that concern one connection
- * only, and those that say who asks: the client's token stays here, the statement takes its place.
+ * only, and those that say who asks: the client's token stays here, the statement takes its place. Of cookies only the
+ * one of a login under way goes on, which is no session.
  */
 import type { IncomingMessage } from "node:http";
 import { BEARER_SUBPROTOCOL_PREFIX } from "../../../shared/api/event.ts";
+import { forwardedCookie } from "../http/cookie.ts";
 
 /** Carries the statement of the coordinator that forwards. */
 export const FORWARDED_HEADER = "airavata-forwarded";
@@ -39,6 +41,8 @@ export function requestHeaders(request: IncomingMessage, statement: string): str
   ]);
   const headers = kept(request.rawHeaders, dropped);
   headers.push(FORWARDED_HEADER, statement);
+  const cookie = forwardedCookie(request.headers.cookie);
+  if (cookie !== undefined) headers.push("Cookie", cookie);
   const { "content-length": length, "transfer-encoding": coding } = request.headers;
   if (coding !== undefined) headers.push("Transfer-Encoding", "chunked");
   else if (length !== undefined) headers.push("Content-Length", length);

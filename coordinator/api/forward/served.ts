@@ -124,6 +124,12 @@ export const SERVED: Record<RouteId, Served> = {
   disableUser: "dispatcher",
   enableUser: "dispatcher",
   resetPassword: "dispatcher",
+  // Logins under way are in its memory.
+  oidcLogin: "dispatcher",
+  oidcCallback: "dispatcher",
+  oidcToken: "dispatcher",
+  oidcDevice: "dispatcher",
+  oidcDevicePoll: "dispatcher",
   health: "here",
   healthDatabase: "here",
   // Whoever reaches the dispatcher takes work as well as the dispatcher does.

@@ -104,7 +104,7 @@ export function accountHandlers(room: AccountRoom): Handlers<keyof typeof accoun
 }
 
 /** Lets the audit name the account that somebody tried to enter. */
-async function aboutAccount<T>(attempt: Promise<T>): Promise<T> {
+export async function aboutAccount<T>(attempt: Promise<T>): Promise<T> {
   try {
     return await attempt;
   } catch (error) {
@@ -140,7 +140,7 @@ async function encodeCaller(room: AccountRoom, caller: Caller): Promise<CurrentU
   return { id: actor, name: username, kind: "user", via, scopes, ...shown };
 }
 
-function encodeLogin(login: Login): LoginAnswer {
+export function encodeLogin(login: Login): LoginAnswer {
   return {
     session: login.session,
     username: login.username,

@@ -40,6 +40,8 @@ export interface Call<K extends RouteId> {
   permit: Permit;
   idempotency: { key: string; bodyHash: string } | null;
   range: string | undefined;
+  /** The header as it came; only logins read it. */
+  cookie: string | undefined;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
 }
@@ -122,7 +124,7 @@ type Decode = (request: FastifyRequest, reply: FastifyReply) => Omit<Call<RouteI
 
 function decoderOf(route: Route): Decode {
   const params = z.strictObject(route.params ?? {});
-  const query = z.strictObject(route.query ?? {});
+  const query = (route.looseQuery ? z.object : z.strictObject)(route.query ?? {});
   return (request, reply) => {
     const given = { ...(request.params as Record<string, string>) };
     if ("*" in given) {
@@ -136,6 +138,7 @@ function decoderOf(route: Route): Decode {
       caller: request.caller,
       idempotency: route.idempotent ? idempotencyOf(request) : null,
       range: request.headers.range,
+      cookie: request.headers.cookie,
       // Made when it is asked for: most answers are done before a client can go away.
       get signal() {
         return goneSignal(reply);

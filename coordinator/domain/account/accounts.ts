@@ -54,7 +54,8 @@ export async function createAccount(
     },
     by,
   );
-  await sources.access.settle(stored.relationship);
+  // Without a role nothing is to come into force: people get in also while authorization is away.
+  if (stored.relationship > 0) await sources.access.settle(stored.relationship);
   return { account: stored.account, password: made };
 }
 

@@ -72,7 +72,7 @@ export async function logIn(
 }
 
 /** For whoever has proven who he is. Throws `account_disabled`. */
-async function openSession(
+export async function openSession(
   sources: LoginSources,
   account: Pick<StoredAccount, "actor" | "username" | "passwordMustChange">,
   { how, client }: { how: LoginHow; client: string },

@@ -110,7 +110,7 @@ function keysOf(username: string, address: string | null): { pair: string; place
 }
 
 /** One customer of a provider gets a /64 of IPv6 and uses any address of it. */
-function placeOf(address: string | null): string {
+export function placeOf(address: string | null): string {
   const plain = (address ?? "unknown").replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
   if (isIP(plain) !== 6) return plain;
   const [head = "", tail] = plain.split("::");

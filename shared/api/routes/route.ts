@@ -29,6 +29,8 @@ export interface Route {
     | "audit";
   params?: Record<string, z.ZodType>;
   query?: Record<string, z.ZodType>;
+  /** Other parameters may come too, and are not read: a third party writes the URL. */
+  looseQuery?: boolean;
   body?: z.ZodType;
   /** The body may be left out. */
   bodyOptional?: boolean;

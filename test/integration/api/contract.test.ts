@@ -100,6 +100,11 @@ test("closed by default: without a token, or with a wrong one, only what the tab
     "index",
     "logIn",
     "metrics",
+    "oidcCallback",
+    "oidcDevice",
+    "oidcDevicePoll",
+    "oidcLogin",
+    "oidcToken",
     "refreshLogin",
     "rotateAgentKey",
   ]);
@@ -335,7 +340,8 @@ function secretsOf(value: unknown, isSecret = false): string[] {
 test("every route answers as its schema says, and not a field more", async (t) => {
   const { given } = await answers(t);
   for (const [id, route] of TABLE) {
-    if (route.webSocket) continue;
+    // Those of the OpenID provider need one: the tests of integration/oidc hold them to their schemas.
+    if (route.webSocket || id.startsWith("oidc")) continue;
     const answer = given.get(id);
     assert.ok(answer, `${id} was not asked`);
     if (answer.status >= 400) {

@@ -17,6 +17,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "coordinator/vault/": ["shared/", "coordinator/domain/credential/vault.ts"],
   "coordinator/background/": ["shared/", "coordinator/domain/"],
   "coordinator/api/": ["shared/", "coordinator/domain/"],
+  "coordinator/egress/": ["shared/"],
+  "coordinator/oidc/": ["shared/", "coordinator/domain/oidc/ports.ts"],
   // The files beside the rooms (main, settings) wire them.
   "coordinator/": ["shared/", "db/"],
   "agent/link/": ["shared/"],
