@@ -48,6 +48,8 @@ export function createRateLimits(options: { enabled: boolean; perMinute: number;
   return {
     arrived(request, origin) {
       if (isAgents(request)) {
+        // Who is on this machine can do worse to it than to ask.
+        if (origin.isLocal) return;
         const network = networkOf(origin.address);
         take(agents, network, `agents at ${network}`, AGENT_REQUESTS_PER_MINUTE);
       }

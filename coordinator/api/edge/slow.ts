@@ -19,7 +19,7 @@ export interface Patience {
   headersMs: number;
   /** From a request's first byte to its last: a body of 8 MiB at 2 Mbit/s. */
   requestMs: number;
-  /** A client that takes nothing of its answer, not a byte, for so long is gone. */
+  /** A client that takes nothing of its answer, not a byte: a pager between us and a person stops for a page that is read. */
   answerMs: number;
   /** Time limits of requests are looked at this often: what is late is cut off that much later at most. */
   lookMs: number;
@@ -29,7 +29,7 @@ export const PATIENCE: Patience = {
   handshakeMs: 10_000,
   headersMs: 10_000,
   requestMs: 35_000,
-  answerMs: 30_000,
+  answerMs: 120_000,
   lookMs: 2_000,
 };
 
