@@ -12,7 +12,7 @@ export interface Refusal {
   by: By;
   /** The route's id. */
   route: string;
-  /** What was asked for; null when nobody knows, or when a stranger asked. */
+  /** What was asked for; null when nobody knows. Never a text that a stranger chose: they are told apart by it. */
   resource: { type: string; id: string } | null;
   code: string;
 }
@@ -98,7 +98,7 @@ export function createRefusalLog(options: {
       let entry = entryOf(refusal);
       let key = keyOf(refusal);
       if (!windows.has(key) && windows.size >= WINDOWS_MAX) {
-        key = keyOf({ ...refusal, by: NOBODY });
+        key = keyOf({ ...refusal, by: NOBODY, resource: null });
         entry = { ...entry, by: NOBODY, resource: null };
       }
       const window = windows.get(key);
@@ -122,15 +122,12 @@ export function createRefusalLog(options: {
 
 const NOBODY: By = { actor: SYSTEM_ACTOR, via: "nobody", address: null, request: null };
 
-/** What a stranger asks for is his to choose, so it does not tell him apart. */
 function keyOf({ by, route, resource, code }: Refusal): string {
-  const thing = by.actor === SYSTEM_ACTOR ? null : resource;
-  return JSON.stringify([by.actor, by.via, by.address, route, thing?.type, thing?.id, code]);
+  return JSON.stringify([by.actor, by.via, by.address, route, resource?.type, resource?.id, code]);
 }
 
 function entryOf({ by, route, resource, code }: Refusal): AuditEntry {
-  const known = by.actor !== SYSTEM_ACTOR;
-  return { by, action: route, resource: known ? resource : null, outcome: "refused", code };
+  return { by, action: route, resource, outcome: "refused", code };
 }
 
 function droppedEntry(refusals: number): AuditEntry {

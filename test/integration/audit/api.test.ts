@@ -12,7 +12,7 @@ import { until } from "../../support/agent-peer.ts";
 import { airavata } from "../../support/cli.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 function directory(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "airavata-audit-"));
@@ -29,11 +29,15 @@ async function tamper(at: TestCoordinator, text: string): Promise<void> {
 
 async function sealed(at: TestCoordinator): Promise<number> {
   let seal = 0;
-  await until(async () => {
-    const { head, waiting } = await at.client.call("auditHead", {});
-    seal = head?.seal ?? 0;
-    return seal > 0 && waiting === 0;
-  }, "everything to be sealed");
+  await until(
+    async () => {
+      const { head, waiting } = await at.client.call("auditHead", {});
+      seal = head?.seal ?? 0;
+      return seal > 0 && waiting === 0;
+    },
+    "everything to be sealed",
+    TIMEOUT_MS,
+  );
   return seal;
 }
 

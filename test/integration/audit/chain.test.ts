@@ -8,7 +8,7 @@ import type { Connection } from "../../../db/connection.ts";
 import { auditEntry, checkAll } from "../../support/audit.ts";
 import { freshDatabase, type TestDatabase } from "../../support/postgres.ts";
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 function openAudit(database: TestDatabase): AuditLog {
   const store = createStore(database.url);
