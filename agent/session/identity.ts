@@ -103,7 +103,8 @@ export async function rootIdentity(outputDir: string): Promise<string> {
   return (await readFile(path, "utf8")).trim();
 }
 
-async function loadIdentity(stateDir: string): Promise<Identity | undefined> {
+/** Undefined: this directory has none. */
+export async function loadIdentity(stateDir: string): Promise<Identity | undefined> {
   let text: string;
   try {
     text = await readFile(join(stateDir, IDENTITY_FILE), "utf8");

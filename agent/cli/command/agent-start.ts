@@ -11,7 +11,7 @@ import { createLogger, type Logger } from "../../../shared/log/log.ts";
 import { defaultText } from "../../../shared/settings/flags.ts";
 import type { Setting } from "../../../shared/settings/setting.ts";
 import { createAgent, type RunningAgent } from "../../agent.ts";
-import { loadOrEnrol } from "../../session/identity.ts";
+import { loadIdentity, loadOrEnrol } from "../../session/identity.ts";
 import { takeOwnership } from "../../session/owner.ts";
 import { refuseUnverified } from "../../session/trust.ts";
 import { AGENT_SETTINGS, type AgentSettings, readAgentSettings } from "../../settings.ts";
@@ -19,6 +19,7 @@ import { chosenProgram } from "../../update/chosen.ts";
 import { become, takeKeeperNews } from "../../update/keeper.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { runnerProgram } from "../runner.ts";
+import { readSecret } from "../secret.ts";
 import { PROGRAM_FILE, PROGRAM_VERSION, PROGRAM_WORDS } from "../version.ts";
 import { gather } from "./tree.ts";
 
@@ -97,7 +98,7 @@ function becomeChosen(outputDir: string, log: Logger): void {
 
 /** Trades a token for an identity and stops; `airavata agent` with the same output directory then needs no token. */
 export async function enrolAgent(invocation: Invocation): Promise<undefined> {
-  const { token, ...options } = invocation.options;
+  const { token, tokenFile, ...options } = invocation.options as Record<string, unknown> & TokenOptions;
   const { settings } = await agentSettings({ ...invocation, options });
   const outputDir = requiredOutputDir(settings);
   const stateDir = join(outputDir, "state");
@@ -109,7 +110,8 @@ export async function enrolAgent(invocation: Invocation): Promise<undefined> {
       stateDir,
       apiUrl: settings.apiUrl,
       name: settings.name ?? hostname(),
-      token: (token as string | undefined) ?? settings.enrolmentToken,
+      token: await enrolmentToken({ token, tokenFile }, settings, stateDir, invocation),
+      computeResource: settings.computeResource,
       env: invocation.environment,
       tls: settings,
     });
@@ -122,7 +124,34 @@ export async function enrolAgent(invocation: Invocation): Promise<undefined> {
   }
 }
 
-async function agentSettings(invocation: Invocation): Promise<ReturnType<typeof readAgentSettings>> {
+interface TokenOptions {
+  token?: string;
+  tokenFile?: string;
+}
+
+/** As an argument with a warning, else from a file, else from the environment, else from standard input or a prompt. */
+async function enrolmentToken(
+  { token, tokenFile }: TokenOptions,
+  settings: AgentSettings,
+  stateDir: string,
+  { err }: Invocation,
+): Promise<string | undefined> {
+  if (token !== undefined) {
+    err.write(
+      "The token stood in the list of processes for everybody on this machine; next time use --token-file, AIRAVATA_ENROLMENT_TOKEN or standard input.\n",
+    );
+    return token;
+  }
+  if (tokenFile === undefined) {
+    if (settings.enrolmentToken !== undefined) return settings.enrolmentToken;
+    // Nothing is waited for that is not needed.
+    if ((await loadIdentity(stateDir)) !== undefined) return undefined;
+  }
+  const secret = await readSecret({ fromFile: tokenFile, what: "the enrolment token", twice: false, trim: true }, err);
+  return secret.toString("utf8").trim() || undefined;
+}
+
+export async function agentSettings(invocation: Invocation): Promise<ReturnType<typeof readAgentSettings>> {
   const flags: Record<string, unknown> = {};
   for (const { flag } of Object.values(AGENT_SETTINGS)) {
     const name = flag.slice(2);
@@ -148,7 +177,7 @@ async function readConfig(path: string): Promise<unknown> {
   }
 }
 
-function requiredOutputDir({ outputDir }: AgentSettings): string {
+export function requiredOutputDir({ outputDir }: AgentSettings): string {
   if (outputDir !== undefined) return resolve(outputDir);
   throw new AiravataError(
     "setting_invalid",

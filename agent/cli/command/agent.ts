@@ -1,4 +1,4 @@
-/** `airavata agent`: one agent in the foreground; and `agent list|show|drain|update`, which look at the enrolled ones. */
+/** `airavata agent`: one agent in the foreground; and `agent list|show|drain|update|revoke`, about the enrolled ones. */
 import { type Command, Option } from "commander";
 import type { Agent } from "../../../shared/api/agent.ts";
 import type { Client } from "../../../shared/api/client.ts";
@@ -8,6 +8,7 @@ import { humanBytes, humanDuration, humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { collectPages, everyItem, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
 import { type Column, renderFields, renderTable } from "../table.ts";
+import { AGENT_REVOKE, AGENT_ROTATE_KEY, identityFields, revokeAgent, rotateAgentKey } from "./agent-identity.ts";
 import { AGENT_OPTIONS, enrolAgent, startAgent } from "./agent-start.ts";
 import { AGENT_UPDATE, updateAgents } from "./agent-update.ts";
 import { addCommand, type Bind, wholeNumber } from "./tree.ts";
@@ -35,17 +36,21 @@ export function addAgentCommands(program: Command, bind: Bind): void {
       usage: "enrol",
       description: "enrol an agent without starting it",
       options: [
-        ["--token <token>", "one-time token; others on this machine see it, AIRAVATA_ENROLMENT_TOKEN hides it"],
+        ["--token-file <file>", "file with the enrolment token, - for standard input"],
+        ["--token <token>", "the token itself: everybody on this machine sees it in the list of processes"],
         ...AGENT_OPTIONS,
       ],
       globals: "none",
       examples: [
-        "enrol --enrolment-token-file token --api-url https://cluster.example.org --output-dir /scratch/airavata",
+        "enrol --token-file token --api-url https://cluster.example.org --output-dir /scratch/airavata",
+        "enrolment create | ssh node-12 airavata enrol --token-file - --output-dir /scratch/airavata",
       ],
     },
     bind,
     enrolAgent,
-  ).addOption(new Option("--json", "print JSON: one document"));
+  )
+    .alias("enroll")
+    .addOption(JSON_OPTION());
   addCommand(
     group,
     {
@@ -75,12 +80,18 @@ export function addAgentCommands(program: Command, bind: Bind): void {
     drain,
   );
   addCommand(group, AGENT_UPDATE, bind, updateAgents);
+  addCommand(group, AGENT_REVOKE, bind, revokeAgent);
+  addCommand(group, AGENT_ROTATE_KEY, bind, rotateAgentKey).addOption(JSON_OPTION());
 }
+
+const JSON_OPTION = (): Option => new Option("--json", "print JSON: one document");
 
 const COLUMNS: Column<Agent>[] = [
   { title: "ID", value: (agent) => agent.id, align: "right" },
   { title: "NAME", value: (agent) => agent.name },
   { title: "STATE", value: (agent) => agent.state, whole: true },
+  { title: "PROJECT", value: (agent) => agent.project ?? "(all)", optional: true },
+  { title: "COMPUTE", value: (agent) => agent.compute_resource, optional: true },
   { title: "VERSION", value: versionText, optional: true },
   { title: "HOST", value: (agent) => agent.session?.hostname },
   { title: "CPUS", value: (agent) => ofTotal(agent.session?.free.cpus, agent.session?.capacity.cpus), align: "right" },
@@ -122,6 +133,7 @@ async function show(invocation: Invocation): Promise<undefined> {
     ["name", agent.name],
     ["state", agent.state],
     ["enrolled", humanTime(agent.enrolled_at)],
+    ...identityFields(agent),
   ];
   if (session) {
     const { capacity, free } = session;

@@ -1,4 +1,4 @@
-/** `airavata enrolment create|list|revoke`: the one-time tokens with which agents enrol. */
+/** `airavata enrolment create|list|show|revoke`: the tokens with which agents enrol. */
 import type { Command } from "commander";
 import type { EnrolmentToken } from "../../../shared/api/agent.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
@@ -6,11 +6,11 @@ import { parseDuration } from "../../../shared/time/duration.ts";
 import { humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { collectPages, LIST_ROWS_DEFAULT, moreLine } from "../page.ts";
-import { type Column, renderTable } from "../table.ts";
+import { type Column, renderFields, renderTable } from "../table.ts";
 import { addCommand, addGroup, type Bind, wholeNumber } from "./tree.ts";
 
 export function addEnrolmentCommands(program: Command, bind: Bind): void {
-  const group = addGroup(program, "enrolment", "one-time tokens for new agents");
+  const group = addGroup(program, "enrolment", "tokens for new agents");
   addCommand(
     group,
     {
@@ -18,10 +18,16 @@ export function addEnrolmentCommands(program: Command, bind: Bind): void {
       description: "make a token; it is shown this once",
       options: [
         ["--note <text>", "what it is for"],
-        ["--expires-in <duration>", "how long it may be used (default 1h)"],
-        ["--any-project", "its agent serves all projects, not only one (--project, else default)"],
+        ["--uses <n>", "so many agents may enrol with it (default 1)", wholeNumber(1)],
+        ["--compute <name>", "the compute resource at which its agents are"],
+        ["--expires <duration>", "how long it may be used (default 1h)"],
+        ["--expires-in <duration>", "the same"],
+        ["--any-project", "its agents serve all projects, not only one (--project, else default)"],
       ],
-      examples: ["enrolment create --note node-12 --expires-in 30m"],
+      examples: [
+        "enrolment create --note node-12 --expires 30m",
+        "enrolment create --project docking --compute hpc1 --uses 40 --expires 7d",
+      ],
     },
     bind,
     create,
@@ -39,7 +45,17 @@ export function addEnrolmentCommands(program: Command, bind: Bind): void {
   );
   addCommand(
     group,
-    { usage: "revoke <id>", description: "make an unused token worthless", examples: ["enrolment revoke 3"] },
+    { usage: "show <id>", description: "show a token and who came in by it", examples: ["enrolment show 3"] },
+    bind,
+    show,
+  );
+  addCommand(
+    group,
+    {
+      usage: "revoke <id>",
+      description: "make a token worthless; agents that came in by it stay",
+      examples: ["enrolment revoke 3"],
+    },
     bind,
     revoke,
   );
@@ -47,21 +63,27 @@ export function addEnrolmentCommands(program: Command, bind: Bind): void {
 
 async function create(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
-  const { note, expiresIn, anyProject } = invocation.options as {
+  const { note, uses, compute, anyProject, ...given } = invocation.options as {
     note?: string;
+    uses?: number;
+    compute?: string;
+    expires?: string;
     expiresIn?: string;
     anyProject?: boolean;
   };
+  const expiresIn = given.expires ?? given.expiresIn;
   const { project } = invocation.settings.values;
   const expiresMs = expiresIn === undefined ? undefined : parseDuration(expiresIn);
   if (expiresIn !== undefined && (expiresMs === undefined || expiresMs < 1000)) {
-    throw new AiravataError("usage_invalid", `--expires-in is "${expiresIn}" but must be a duration like 30m or 1h.`);
+    throw new AiravataError("usage_invalid", `--expires is "${expiresIn}" but must be a duration like 30m or 1h.`);
   }
   const token = await client.call("createEnrolmentToken", {
     body: {
       note,
       project,
       any_project: anyProject,
+      uses,
+      compute_resource: compute,
       expires_in_seconds: expiresMs === undefined ? undefined : Math.round(expiresMs / 1000),
     },
     idempotencyKey: crypto.randomUUID(),
@@ -69,7 +91,10 @@ async function create(invocation: Invocation): Promise<undefined> {
   if (invocation.json) return printJson(invocation, token) as undefined;
   // The token alone on standard output, so that a script can take it.
   invocation.out.write(`${token.token}\n`);
-  invocation.err.write(`Token ${token.id}, for one agent, until ${humanTime(token.expires_at)}.\n`);
+  const whom = token.uses_max === 1 ? "one agent" : `${token.uses_max} agents`;
+  const serves = token.project === null ? "all projects" : `project ${token.project}`;
+  const at = token.compute_resource === null ? "" : ` at ${token.compute_resource}`;
+  invocation.err.write(`Token ${token.id}, for ${whom} of ${serves}${at}, until ${humanTime(token.expires_at)}.\n`);
 }
 
 async function list(invocation: Invocation): Promise<undefined> {
@@ -80,7 +105,9 @@ async function list(invocation: Invocation): Promise<undefined> {
   const columns: Column<EnrolmentToken>[] = [
     { title: "ID", value: (token) => token.id, align: "right" },
     { title: "STATE", value: stateOf },
-    { title: "AGENT", value: (token) => token.agent, align: "right" },
+    { title: "USES", value: (token) => `${token.uses}/${token.uses_max}`, align: "right" },
+    { title: "PROJECT", value: (token) => token.project ?? "(all)" },
+    { title: "COMPUTE", value: (token) => token.compute_resource, optional: true },
     { title: "CREATED", value: (token) => humanTime(token.created_at), whole: true, optional: true },
     { title: "EXPIRES", value: (token) => humanTime(token.expires_at), whole: true },
     { title: "NOTE", value: (token) => token.note },
@@ -89,13 +116,38 @@ async function list(invocation: Invocation): Promise<undefined> {
   invocation.out.write(moreLine(page));
 }
 
-async function revoke(invocation: Invocation): Promise<undefined> {
-  const id = invocation.args[0] ?? "";
-  if (!/^\d{1,15}$/.test(id)) {
-    throw new AiravataError("usage_invalid", `"${id}" is not a token's number: see "airavata enrolment list".`);
-  }
+async function show(invocation: Invocation): Promise<undefined> {
+  const id = numberOf(invocation);
   const { client } = await invocation.connect();
-  const token = await client.call("revokeEnrolmentToken", { params: { id: Number(id) } });
+  const token = await client.call("getEnrolmentToken", { params: { id } });
+  if (invocation.json) return printJson(invocation, token) as undefined;
+  const fields: [string, string | number | null][] = [
+    ["token", token.id],
+    ["state", stateOf(token)],
+    ["note", token.note],
+    ["project", token.project ?? "all of them"],
+    ["compute resource", token.compute_resource],
+    ["created", humanTime(token.created_at)],
+    ["expires", humanTime(token.expires_at)],
+    ["uses", `${token.uses} of ${token.uses_max}`],
+    ...(token.agents ?? []).map(({ agent, name, at, address }): [string, string] => [
+      `agent ${agent}`,
+      `${name}, ${humanTime(at)}${address === null ? "" : `, from ${address}`}`,
+    ]),
+  ];
+  invocation.out.write(renderFields(fields, invocation.out));
+}
+
+function numberOf(invocation: Invocation): number {
+  const id = invocation.args[0] ?? "";
+  if (/^\d{1,15}$/.test(id)) return Number(id);
+  throw new AiravataError("usage_invalid", `"${id}" is not a token's number: see "airavata enrolment list".`);
+}
+
+async function revoke(invocation: Invocation): Promise<undefined> {
+  const id = numberOf(invocation);
+  const { client } = await invocation.connect();
+  const token = await client.call("revokeEnrolmentToken", { params: { id } });
   if (invocation.json) return printJson(invocation, token) as undefined;
   invocation.out.write(`Token ${token.id} is ${stateOf(token)}.\n`);
 }
