@@ -160,6 +160,7 @@ export function coreFigures(core: Core): Record<string, number> {
     ends_total: core.figures.ends,
     leases_expired_total: core.figures.expired,
     reports_refused_total: core.figures.stale,
+    claims_refused_total: core.figures.forged,
     journal_appends_total: core.figures.appends,
     journal_seq: core.ledger.seq,
   };

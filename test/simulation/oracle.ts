@@ -332,6 +332,11 @@ export class Oracle {
     this.world.fail("an acknowledged result is not lost", `${name} COMPLETED, the journal says ${reported}`);
   }
 
+  /** All agents here are honest, whatever becomes of them, their machines and their coordinators. */
+  forged(agent: number, message: string): void {
+    this.world.fail("no honest agent is taken for a forger", `agent ${agent} ${message}`);
+  }
+
   refusalSent(group: AttemptGroup, code: string): void {
     group.indexes.forEach((index, i) => {
       this.note(`refused ${code}`);

@@ -212,6 +212,7 @@ export class Reign {
   }
 
   private carryOut(effect: Effect): void {
+    const { oracle } = this.parts;
     switch (effect.type) {
       case "append":
         this.append(effect.batch);
@@ -229,6 +230,9 @@ export class Reign {
         this.reply(effect.request, effect.result);
         return;
       case "committed":
+        return;
+      case "forged":
+        oracle.forged(effect.agent, effect.message);
         return;
       case "resign":
         this.end(effect.reason);
