@@ -41,14 +41,14 @@ export function createRemovalStore(pool: ConnectionPool): RemovalStore {
       const [row] = await pool.rows<{ actor: string; by: string | null }>(
         `with change as (
            select actor, at from relationship_change where op = 'delete'
-             and (subject_type = 'group' or (subject_type = 'user' and subject_id = $2::text))
-             and (resource_type in ('group', 'platform') or (resource_type = 'project' and resource_id = $1::text))
-             and $2 not in (select actor from account where disabled_at is not null)
+             and (subject_type = 'group' or (subject_type = 'user' and subject_id = $2::bigint::text))
+             and (resource_type in ('group', 'platform') or (resource_type = 'project' and resource_id = $1::bigint::text))
+             and $2::bigint not in (select actor from account where disabled_at is not null)
            order by change desc limit 1),
          entry as (
-           select actor, at from audit where resource_type = 'user' and resource_id = $2::text and outcome = 'done'
-             and $2 in (select actor from account where disabled_at is not null) order by entry desc limit 1)
-         select (select coalesce(u.username, a.name) from actor a left join account u using (actor) where a.actor = $2) as actor,
+           select actor, at from audit where resource_type = 'user' and resource_id = $2::bigint::text and outcome = 'done'
+             and $2::bigint in (select actor from account where disabled_at is not null) order by entry desc limit 1)
+         select (select coalesce(u.username, a.name) from actor a left join account u using (actor) where a.actor = $2::bigint) as actor,
            (select coalesce(u.username, a.name) from (select * from change union all select * from entry) c
               join actor a using (actor) left join account u using (actor) limit 1) as by`,
         [project, actor],
