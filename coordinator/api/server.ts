@@ -147,7 +147,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   });
   const forwarder = new Forwarder({ ...options.forward, edge, log, bodyBytesMax: options.bodyBytesMax });
   const tickets = new Tickets();
-  const forgetEnded = options.accounts.recognition.onEnd((ended) => tickets.end(ended));
+  const forgetEnded = options.accounts.recognition.onEnd((isOver) => tickets.end(isOver));
   const activity = { clients: 0, lastMono: performance.now() };
 
   const server = fastify({

@@ -6,7 +6,6 @@ import { createHash, randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { TICKET_LIFETIME_SECONDS, TICKET_SUBPROTOCOL_PREFIX } from "../../../shared/api/event.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
-import type { ActorId } from "../../../shared/model/ids.ts";
 import type { Caller } from "../http/access.ts";
 
 type Bearer = Pick<Caller, "actor" | "via" | "scopes">;
@@ -40,12 +39,9 @@ export class Tickets {
     return ticket;
   }
 
-  /** What was asked for in sessions that ended is good no more; a null session: all of the actor's. */
-  end(ended: { actor: ActorId; session: number | null }): void {
-    for (const [key, { bearer }] of this.#unused) {
-      if (bearer.actor !== ended.actor) continue;
-      if (ended.session === null || bearer.via === `session ${ended.session}`) this.#unused.delete(key);
-    }
+  /** What was asked for with a session or token that ended is good no more. */
+  end(isOver: (bearer: Pick<Bearer, "actor" | "via">) => boolean): void {
+    for (const [key, { bearer }] of this.#unused) if (isOver(bearer)) this.#unused.delete(key);
   }
 
   /** Whose it is; it is used up. Throws `unauthorized`. */
