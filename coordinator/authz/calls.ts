@@ -28,12 +28,11 @@ export async function ask<Answer>(
   deadlineMs: number,
   begin: (client: SpicedbClient, options: CallOptions, done: Callback<Answer>) => unknown,
 ): Promise<Answer> {
-  const client = await link.client();
+  const deadline = Date.now() + deadlineMs;
+  const client = await clientWithin(link, deadlineMs);
   try {
     return await new Promise<Answer>((resolve, reject) => {
-      begin(client, { deadline: Date.now() + deadlineMs }, (failure, answer) =>
-        failure ? reject(failure) : resolve(answer as Answer),
-      );
+      begin(client, { deadline }, (failure, answer) => (failure ? reject(failure) : resolve(answer as Answer)));
     });
   } catch (failure) {
     throw failed(link, client, deadlineMs, failure);
@@ -53,8 +52,9 @@ export async function askStream<Answer>(
   begin: (client: SpicedbClient, options: CallOptions) => AnswerStream<Answer>,
   take: (answer: Answer) => boolean,
 ): Promise<void> {
-  const client = await link.client();
-  const stream = begin(client, { deadline: Date.now() + deadlineMs });
+  const deadline = Date.now() + deadlineMs;
+  const client = await clientWithin(link, deadlineMs);
+  const stream = begin(client, { deadline });
   // One that is canceled says so after nobody reads it any more.
   stream.on("error", () => {});
   try {
@@ -63,6 +63,20 @@ export async function askStream<Answer>(
     throw failed(link, client, deadlineMs, failure);
   } finally {
     stream.cancel();
+  }
+}
+
+/** An engine that is still starting is waited for no longer than its answer would be. */
+async function clientWithin(link: Link, deadlineMs: number): Promise<SpicedbClient> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const sentence = `${link.where} is not ready after ${deadlineMs / 1000} s`;
+    late.reject(new AiravataError("authorization_unavailable", sentence));
+  }, deadlineMs);
+  try {
+    return await Promise.race([link.client(), late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

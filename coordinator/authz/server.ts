@@ -53,9 +53,11 @@ export function connectServer(settings: ServerSettings, log: Logger): Link | und
     return v1.NewClient(token, endpoint, insecure ? INSECURE_PLAINTEXT_CREDENTIALS : SECURE, none, CLIENT_OPTIONS);
   };
   let client: SpicedbClient | undefined;
+  let closed = false;
   return {
     where: `SpiceDB at ${endpoint}`,
     client: async () => {
+      if (closed) throw new AiravataError("authorization_unavailable", `SpiceDB at ${endpoint} is not asked any more`);
       client ??= open();
       return client;
     },
@@ -65,7 +67,10 @@ export function connectServer(settings: ServerSettings, log: Logger): Link | und
       client = undefined;
       old.close();
     },
-    close: async () => client?.close(),
+    close: async () => {
+      closed = true;
+      client?.close();
+    },
   };
 }
 
