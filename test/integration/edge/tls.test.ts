@@ -1,6 +1,7 @@
 /** A coordinator that speaks TLS: REST, sockets, the command line and real agents; and what each says when it cannot. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { createClient } from "../../../shared/api/client.ts";
 import { agentDirectory, removeAgentDirectory, startAgent as start } from "../../support/agent.ts";
 import { Authority, type CertificateFiles, trustInThisProcess } from "../../support/certificates.ts";
 import { RunningCli } from "../../support/cli.ts";
@@ -45,6 +46,8 @@ test("an agent and the command line run an experiment over TLS, with the operato
   const { code, stdout, stderr } = await cli.end();
   assert.equal(code, 0, stderr);
   assert.match(stdout, /COMPLETED/);
+  // Only the WebSocket tells that.
+  assert.match(stdout, /"snapshot"/);
 });
 
 test("who does not trust the certificate says so, and what mends it", { skip }, async (t) => {
@@ -67,4 +70,24 @@ test("who does not trust the certificate says so, and what mends it", { skip }, 
     code: "setting_invalid",
     message: /^NODE_TLS_REJECT_UNAUTHORIZED switches off/,
   });
+});
+
+test("other names, an end that is past, and no TLS at all are told apart", { skip }, async (t) => {
+  const { authority } = await secure(t);
+  const plain = await startTestCoordinator(t);
+  const mistaken = plain.url.replace("http:", "https:");
+  const elsewhere = authority.server("DNS:elsewhere.example");
+  const named = await startTestCoordinator(t, { edge: { tlsCert: elsewhere.cert, tlsKey: elsewhere.key } });
+  const over = authority.expired();
+  const past = await startTestCoordinator(t, { edge: { tlsCert: over.cert, tlsKey: over.key } });
+  const cases: [string, RegExp][] = [
+    [mistaken, /it speaks no TLS there: is it http:\/\/\?/],
+    [named.url, /its certificate is for other names than this one/],
+    [past.url, /its certificate has expired/],
+  ];
+  for (const [server, message] of cases) {
+    const refused = { code: "certificate_not_trusted", message };
+    await assert.rejects(createClient({ server, token: plain.token }).call("listAgents", {}), refused);
+    await assert.rejects(agent(t, { ...plain, url: server }, { tls: { caFile: authority.file } }), refused);
+  }
 });
