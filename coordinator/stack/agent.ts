@@ -64,6 +64,11 @@ export async function startLocalAgent(options: LocalAgentOptions): Promise<Local
           child = undefined;
           return;
         }
+        if (await isRevoked(options, home)) {
+          log.warn("the local agent was revoked; another one enrols when the stack starts again", { agent: name });
+          child = undefined;
+          return;
+        }
         log.warn("the local agent ended; it is started again", { agent: name, how, log: join(home, "agent.log") });
       } catch (error) {
         log.warn("the local agent could not be started; it is tried again", { agent: name, error });
@@ -135,6 +140,12 @@ async function setAsideForeign({ isEnrolled, log }: LocalAgentOptions, home: str
   log.warn("the local agent's directory belongs to a database that is gone; it was moved and a new agent enrols", {
     moved_to: aside,
   });
+}
+
+/** What it says to its coordinator is refused for good: started again it would only hear that again. */
+async function isRevoked({ isEnrolled }: LocalAgentOptions, home: string): Promise<boolean> {
+  const identity = await identityIn(home);
+  return identity !== undefined && !(await isEnrolled(identity.agent, identity.name).catch(() => true));
 }
 
 function ended(child: ChildProcess): Promise<string> {

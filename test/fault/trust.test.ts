@@ -102,6 +102,11 @@ test("what a task can steal from its agent reaches nothing outside of the agent'
   const renewal = setInterval(() => thief.send({ type: "renew", sentAtMs: 1 }), welcome.ttlMs / 4);
   thief.socket.on("close", () => clearInterval(renewal));
 
+  await t.test("the process that had the identity is told to stop, and the operator is told why", async () => {
+    const notice = async () => (await client.call("getAgent", { params: { agent: identity.agent } })).notice;
+    await until(async () => /opened a later session/.test((await notice())?.message ?? ""), "the notice", LIMIT_MS);
+  });
+
   await t.test("what it says to hold of another project is not its own", () => {
     assert.ok(welcome.superseded.some(({ experiment }) => experiment === betaWork));
   });
