@@ -38,6 +38,14 @@ export class Forwarder {
     this.#target = portOf(target);
   }
 
+  /** Nothing passes on the connections that are open, and nobody is told; what is opened from now on works. */
+  deafen(): void {
+    for (const socket of this.#sockets) {
+      socket.unpipe();
+      socket.pause();
+    }
+  }
+
   close(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();

@@ -5,8 +5,8 @@ import { inspect } from "node:util";
 import type { AuthorizationEngine } from "../../../coordinator/domain/access/ports.ts";
 import { AiravataError, errorLine } from "../../../shared/error/error.ts";
 import { object, openEngine, question, SCHEMA, touch } from "../../support/authorization.ts";
+import { Forwarder } from "../../support/fault-forwarder.ts";
 import { until } from "../../support/fault-process.ts";
-import { startRelay } from "../../support/servers/relay.ts";
 import { type Spicedb, startSpicedb } from "../../support/servers/spicedb.ts";
 import { needs } from "../../support/services.ts";
 
@@ -84,12 +84,12 @@ test("a frozen server is waited for only so long, and asked again when it goes o
 
 test("a connection that died without a word costs one deadline", { skip: needs("spicedb") }, async (t) => {
   const { server } = await serving(t);
-  const relay = await startRelay(server.endpoint);
-  t.after(() => relay.close());
-  const engine = openEngine({ endpoint: relay.endpoint, key: KEY });
+  const forwarder = await Forwarder.listen(`http://${server.endpoint}`);
+  t.after(() => forwarder.close());
+  const engine = openEngine({ endpoint: new URL(forwarder.url).host, key: KEY });
   t.after(() => engine.close());
   assert.deepEqual(await engine.check(VIEW, ""), [true]);
-  relay.deafen();
+  forwarder.deafen();
   assert.match((await unavailable(engine.check(VIEW, ""))).sentence, /no answer within 2 s/);
   assert.deepEqual(await engine.check(VIEW, ""), [true]);
 });
