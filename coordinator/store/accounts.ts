@@ -135,7 +135,10 @@ export function createAccountStore(pool: ConnectionPool): AccountStore {
         return await transaction(pool, (connection) => insert(connection, account, by));
       } catch (error) {
         if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
-        throw new AiravataError("username_taken", `there is a user "${account.username}" already`, { cause: error });
+        const other = account.oidc ? ", or one of this identity" : "";
+        throw new AiravataError("username_taken", `there is a user "${account.username}"${other} already`, {
+          cause: error,
+        });
       }
     },
     createFirst: async (account) => {

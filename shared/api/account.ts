@@ -117,9 +117,20 @@ export const CreateUser = z
     display_name: DisplayName.optional(),
     email: Email.optional(),
     platform_role: PlatformRole.optional(),
-    password: Password.nullable()
+    password: Password.nullable().optional().meta({
+      description:
+        "Left out: one is made, or none for who has `oidc`. null: none. It must be changed at the first login.",
+    }),
+    oidc: z
+      .strictObject({
+        issuer: z.url().max(1_000),
+        subject: z
+          .string()
+          .max(255)
+          .regex(/^[\x20-\x7e]+$/, "ASCII"),
+      })
       .optional()
-      .meta({ description: "Left out: one is made. null: none. It must be changed at the first login." }),
+      .meta({ description: "Whom the OpenID provider vouches for: who comes with it gets this account." }),
   })
   .meta({ id: "CreateUser" });
 

@@ -2,9 +2,10 @@
 import { hostname } from "node:os";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
-import type { Session } from "../../../shared/api/account.ts";
+import type { Login, Session } from "../../../shared/api/account.ts";
 import { createClient } from "../../../shared/api/client.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
+import { loginByDevice } from "../device.ts";
 import { humanTime } from "../format.ts";
 import { type Invocation, printJson } from "../invocation.ts";
 import { notLoggedIn, renewed, storedLogin } from "../login/client.ts";
@@ -23,15 +24,20 @@ export function addAuthCommands(program: Command, bind: Bind): void {
     auth,
     {
       usage: "login",
-      description: "log in with username and password",
+      description: "log in with username and password, or by the identity provider",
       options: [
+        ["--oidc", "by the server's identity provider: shows an address and a code to enter there, on any machine"],
         ["--username <name>", "who you are; asked for when not given"],
         [
           "--password-stdin",
           "read the password from standard input; a second line is the new one, when it must be changed",
         ],
       ],
-      examples: ["auth login --username ada", "auth login --username ada --password-stdin < password.txt"],
+      examples: [
+        "auth login --username ada",
+        "auth login --oidc",
+        "auth login --username ada --password-stdin < password.txt",
+      ],
     },
     bind,
     login,
@@ -85,11 +91,19 @@ export function addAuthCommands(program: Command, bind: Bind): void {
 }
 
 async function login(invocation: Invocation): Promise<undefined> {
-  const { settings, err, out, json } = invocation;
-  const { username: given } = invocation.options as { username?: string };
+  const { settings, err } = invocation;
+  const { username: given, oidc = false } = invocation.options as { username?: string; oidc?: boolean };
   const { server } = (await invocation.connect()).client;
   if (new URL(server).protocol === "http:" && !isLoopback(server)) {
-    err.write(`${err.paint("yellow", "warning:")} ${server} is not https: whoever listens can read the password.\n`);
+    err.write(
+      `${err.paint("yellow", "warning:")} ${server} is not https: whoever listens can read the ${oidc ? "login" : "password"}.\n`,
+    );
+  }
+  if (oidc) {
+    const answer = await loginByDevice({ client: createClient({ server }), err });
+    await new Credentials(settings.credentialsPath).put(server, storedLogin(answer));
+    printLogin(invocation, server, answer, answer.password_must_change);
+    return;
   }
   const username = given ?? (await askUsername(invocation));
   const [typed, next] = await passwords(invocation, ["the password"]);
@@ -106,12 +120,18 @@ async function login(invocation: Invocation): Promise<undefined> {
     await own.call("changePassword", { body: { current_password: typed, new_password: chosen } });
     mustChange = false;
   }
-  if (json) {
-    const shown = { server, username: answer.username, expires_at: answer.refresh_expires_at };
-    return printJson(invocation, { ...shown, password_must_change: mustChange }) as undefined;
+  printLogin(invocation, server, answer, mustChange);
+}
+
+function printLogin(invocation: Invocation, server: string, login: Login, mustChange: boolean): void {
+  const shown = { server, username: login.username, expires_at: login.refresh_expires_at };
+  if (invocation.json) {
+    printJson(invocation, { ...shown, password_must_change: mustChange });
+    return;
   }
-  out.write(`Logged in at ${server} as ${answer.username}.\n`);
-  if (mustChange) err.write('The password must be changed before anything else: "airavata auth password".\n');
+  invocation.out.write(`Logged in at ${server} as ${login.username}.\n`);
+  if (mustChange)
+    invocation.err.write('The password must be changed before anything else: "airavata auth password".\n');
 }
 
 async function logout(invocation: Invocation): Promise<undefined> {

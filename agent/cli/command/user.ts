@@ -21,8 +21,16 @@ export function addUserCommands(program: Command, bind: Bind): void {
     {
       usage: "create <username>",
       description: "make a user; the one-time password is shown this once",
-      options: [...CHANGES, ["--no-password", "none: the user logs in by the identity provider"]],
-      examples: ["user create ada --display-name 'Ada Lovelace' --email ada@example.org"],
+      options: [
+        ...CHANGES,
+        ["--no-password", "none: the user logs in by the identity provider"],
+        ["--oidc-issuer <url>", "the identity provider that the user logs in by, as OIDC_ISSUER names it"],
+        ["--oidc-subject <subject>", "who the user is there: what it says as sub"],
+      ],
+      examples: [
+        "user create ada --display-name 'Ada Lovelace' --email ada@example.org",
+        "user create ada --oidc-issuer https://sso.example.org --oidc-subject 5f3e9a",
+      ],
     },
     bind,
     create,
@@ -76,9 +84,20 @@ export function addUserCommands(program: Command, bind: Bind): void {
   );
 }
 
+interface CreateOptions {
+  password: boolean;
+  oidcIssuer?: string;
+  oidcSubject?: string;
+}
+
 async function create(invocation: Invocation): Promise<undefined> {
-  const { password } = invocation.options as { password: boolean };
-  const body = { username: userOf(invocation), ...changesOf(invocation), ...(password ? {} : { password: null }) };
+  const { password, oidcIssuer: issuer, oidcSubject: subject } = invocation.options as Partial<CreateOptions>;
+  if ((issuer === undefined) !== (subject === undefined)) {
+    throw new AiravataError("usage_invalid", "--oidc-issuer and --oidc-subject belong together: give both or neither.");
+  }
+  const oidc = issuer === undefined || subject === undefined ? {} : { oidc: { issuer, subject } };
+  const none = password === false ? { password: null } : {};
+  const body = { username: userOf(invocation), ...changesOf(invocation), ...none, ...oidc };
   const { client } = await invocation.connect();
   printWithPassword(invocation, await client.call("createUser", { body, idempotencyKey: crypto.randomUUID() }));
 }

@@ -80,9 +80,10 @@ export function accountHandlers(room: AccountRoom): Handlers<keyof typeof accoun
       return ok({ items: items.map(encodeUser), next_cursor: nextCursor });
     },
     createUser: async ({ body, caller, idempotency }) => {
-      const { username, display_name: displayName, email, platform_role: role, password } = body;
+      const { username, display_name: displayName, email, platform_role: role, oidc } = body;
+      const password = oidc && body.password === undefined ? null : body.password;
       const { answer, replayed } = await createdUsers.once(ownKey(idempotency, caller), async () => {
-        const made = await createAccount(room, { username, displayName, email, role, password }, byOf(caller));
+        const made = await createAccount(room, { username, displayName, email, role, password, oidc }, byOf(caller));
         return { ...encodeUser(made.account), one_time_password: made.password };
       });
       return { status: replayed ? 200 : 201, body: answer };

@@ -194,7 +194,7 @@ test("a disabled account is refused, also in the midst of a login, and its sessi
 });
 
 test("where no account is made, only who has one gets in", async (t) => {
-  const { url, client } = await stage(t, { login: { oidcAutoCreate: false } });
+  const { url, client, provider, loggedIn } = await stage(t, { login: { oidcAutoCreate: false } });
   const browser = new Browser();
   const page = await browser.login(`${url}${PREFIX}/login`, "ada", `${url}/#`);
   assert.deepEqual([page.status, codeOf(page.text)], [403, "oidc_account_unknown"]);
@@ -203,6 +203,11 @@ test("where no account is made, only who has one gets in", async (t) => {
     users.items.map(({ username }) => username).filter((name) => name !== "admin"),
     [],
   );
+  const oidc = { issuer: provider.issuer, subject: "ada" };
+  const made = await client.call("createUser", { body: { username: "lovelace", oidc } });
+  assert.deepEqual([made.one_time_password, made.identity_provider], [null, provider.issuer]);
+  assert.equal((await loggedIn("ada")).username, "lovelace");
+  await assert.rejects(client.call("createUser", { body: { username: "twin", oidc } }), { code: "username_taken" });
 });
 
 test("with the provider away the coordinator serves, says so, and logs in again when it is back", async (t) => {
