@@ -724,10 +724,12 @@ CREATE OR REPLACE FUNCTION public.audit_decisions()
  LANGUAGE plpgsql
 AS $function$
 begin
-  insert into audit (actor, via, action, resource_type, resource_id, project, outcome, after)
-  select made.actor, 'journal', 'experiment.' || made.kind, 'experiment', made.experiment::text, x.project, 'done',
+  insert into audit (actor, via, address, request, action, resource_type, resource_id, project, outcome, after)
+  select made.actor, coalesce(o.origin ->> 'via', 'journal'), o.origin ->> 'address', o.origin ->> 'request',
+    'experiment.' || made.kind, 'experiment', made.experiment::text, x.project, 'done',
     jsonb_build_object('reason', made.reason, 'scope', made.scope, 'value', made.value)
   from made left join experiment x on x.shard = made.shard and x.experiment = made.experiment
+    cross join lateral (select audit_origin('decisions', made.position)) o(origin)
   where made.actor <> 0;
   return null;
 end $function$;
@@ -740,6 +742,14 @@ AS $function$
   select row_to_json(line)::text from (
     select p.entry, audit_time(p.at) as at, p.actor, p.via, p.address, p.request, p.action, p.resource_type, p.resource_id,
       p.project, p.outcome, p.code, p.before, p.after) line
+$function$;
+
+CREATE OR REPLACE FUNCTION public.audit_origin(p_of text, p_position integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select coalesce(nullif(current_setting('airavata.origins', true), '')::jsonb -> p_of -> p_position, '{}')
 $function$;
 
 CREATE OR REPLACE FUNCTION public.audit_refuse_change()
@@ -806,10 +816,11 @@ CREATE OR REPLACE FUNCTION public.audit_submits()
  LANGUAGE plpgsql
 AS $function$
 begin
-  insert into audit (actor, via, action, resource_type, resource_id, project, outcome, after)
-  select actor, 'journal', 'experiment.submit', 'experiment', experiment::text, project, 'done',
-    jsonb_build_object('name', name, 'tasks', tasks, 'priority', priority)
-  from made;
+  insert into audit (actor, via, address, request, action, resource_type, resource_id, project, outcome, after)
+  select made.actor, coalesce(o.origin ->> 'via', 'journal'), o.origin ->> 'address', o.origin ->> 'request',
+    'experiment.submit', 'experiment', made.experiment::text, made.project, 'done',
+    jsonb_build_object('name', made.name, 'tasks', made.tasks, 'priority', made.priority)
+  from made cross join lateral (select audit_origin('submits', made.position)) o(origin);
   return null;
 end $function$;
 
@@ -1300,4 +1311,5 @@ insert into schema_migration (version, name, breaking, program) values (14, 'cre
 insert into schema_migration (version, name, breaking, program) values (15, 'relationship_complete', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (16, 'enrolment', false, 'db/schema.sql');
 insert into schema_migration (version, name, breaking, program) values (17, 'logins', false, 'db/schema.sql');
+insert into schema_migration (version, name, breaking, program) values (18, 'audit_origins', false, 'db/schema.sql');
 commit;

@@ -5,6 +5,13 @@
 import type { ExperimentDefinition } from "../../shared/model/definition.ts";
 import type { ActorId, AgentId, ExperimentId, ProjectId } from "../../shared/model/ids.ts";
 
+/** Where a request came from: for the audit, which is written with the append; the journal itself does not keep it. */
+export interface Origin {
+  via: string;
+  address: string | null;
+  request: string | null;
+}
+
 export interface SubmitRecord {
   experiment: ExperimentId;
   project: ProjectId;
@@ -14,6 +21,7 @@ export interface SubmitRecord {
   specText: string;
   /** Present when the client sent an Idempotency-Key. */
   idempotency: { key: string; bodyHash: string } | null;
+  origin?: Origin | undefined;
 }
 
 /** Leases given to one session, of one template. */
@@ -82,6 +90,7 @@ export interface DecisionRecord {
   value: number | string | null;
   /** Only of `ended`: how its tasks ended, so that lists need not fold the past. */
   counts?: { completed: number; failed: number; canceled: number };
+  origin?: Origin | undefined;
 }
 
 /** Changes of an experiment's durable counters by one batch. */

@@ -8,7 +8,7 @@ import type { ActorId, AgentId, ExperimentId, ProjectId } from "../../shared/mod
 import type { Capacity } from "../../shared/model/requirement.ts";
 import type { ExperimentState, PhaseName, SessionState, TaskStateName } from "../../shared/model/states.ts";
 import type { FromAgent, ToAgent } from "../../shared/protocol/messages.ts";
-import type { Batch, DecisionKind, DecisionRecord } from "./batch.ts";
+import type { Batch, DecisionKind, DecisionRecord, Origin } from "./batch.ts";
 import type { LoopFigures, QueueDepth } from "./loop.ts";
 import type { ProjectConfig, ProjectView } from "./project.ts";
 
@@ -19,6 +19,7 @@ export interface SubmitRequest {
   specText: string;
   /** `bodyHash` tells a repeated request from another one with the same key. */
   idempotency: { key: string; bodyHash: string } | null;
+  origin?: Origin | undefined;
 }
 
 export interface DecisionRequest {
@@ -29,6 +30,7 @@ export interface DecisionRequest {
   scope: DecisionRecord["scope"];
   reason: string;
   value: number | null;
+  origin?: Origin | undefined;
 }
 
 /** Numbers of tasks by state; they add up to `total`. */

@@ -3,12 +3,23 @@
  * this one call.
  */
 import type pg from "pg";
-import type { Batch, DecisionRecord, EndRecord, LeaseRecord, StorageColumns, SubmitRecord } from "../dispatch/batch.ts";
+import type {
+  Batch,
+  DecisionRecord,
+  EndRecord,
+  LeaseRecord,
+  Origin,
+  StorageColumns,
+  SubmitRecord,
+} from "../dispatch/batch.ts";
 import { allNumbers, BIGINT, column, INTEGER, SMALLINT, sparseTexts, storable } from "./columns.ts";
 
 /** Number of arguments of `journal_append`. */
 const ARGUMENTS = 64;
-const TEXT = `select journal_append(${Array.from({ length: ARGUMENTS }, (_, i) => `$${i + 1}`).join(", ")})`;
+const CALL = `journal_append(${Array.from({ length: ARGUMENTS }, (_, i) => `$${i + 1}`).join(", ")})`;
+const TEXT = `select ${CALL}`;
+/** Until the transaction's end, which is the statement's: the audit's triggers read it (db/migrations/000018). */
+const TEXT_WITH_ORIGINS = `select set_config('airavata.origins', $${ARGUMENTS + 1}, true), ${CALL}`;
 
 type Argument = string | number | (string | number | null)[] | null;
 
@@ -26,7 +37,16 @@ export function appendQuery(batch: Batch): pg.QueryConfig {
     ...decisionArguments(batch.decisions),
     ...storageArguments(batch.ends.filter(holdsTasks)),
   ];
-  return { name: "journal_append", text: TEXT, values };
+  const origins = originsArgument(batch);
+  if (origins === null) return { name: "journal_append", text: TEXT, values };
+  return { name: "journal_append_origins", text: TEXT_WITH_ORIGINS, values: [...values, origins] };
+}
+
+/** By position; null where nobody knows of any, as in nearly all appends. */
+function originsArgument({ submits, decisions }: Batch): string | null {
+  if (![...submits, ...decisions].some(({ origin }) => origin)) return null;
+  const of = (records: readonly { origin?: Origin | undefined }[]) => records.map(({ origin }) => origin ?? null);
+  return storable(JSON.stringify({ submits: of(submits), decisions: of(decisions) }));
 }
 
 /** A record of no task says nothing. */

@@ -27,6 +27,11 @@ export interface Caller {
   stated?: Statement;
 }
 
+/** For the audit of what the journal makes durable. */
+export function originOf({ via, address, request }: Caller) {
+  return { via, address, request };
+}
+
 /** For the audit. */
 export function byOf({ actor, via, address, request }: Caller): By {
   return { actor, via, address, request };

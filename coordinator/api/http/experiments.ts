@@ -19,7 +19,7 @@ import type { Archive } from "../../domain/retention/archive.ts";
 import { taskIdText } from "../../domain/task/find.ts";
 import { listTasks } from "../../domain/task/list.ts";
 import { encodeExperiment, encodeFailure, encodeTask, timestamp } from "../encode.ts";
-import { byOf, type Caller } from "./access.ts";
+import { byOf, type Caller, originOf } from "./access.ts";
 import { type Handlers, type JsonAnswer, ok } from "./register.ts";
 
 type ExperimentRoutes = Extract<
@@ -54,6 +54,7 @@ export function experimentHandlers(
         priority: body.priority,
         specDirectory: body.spec_directory,
         actor: caller.actor,
+        origin: originOf(caller),
         idempotency,
         projectOf: (name) => permit.project(name, "submit"),
       });
@@ -144,7 +145,7 @@ async function decide(
   { params, body, caller }: { params: { experiment: number }; body: DecideExperiment; caller: Caller },
 ): Promise<JsonAnswer<Decided>> {
   const { reason, tasks } = body;
-  const decision = { kind, reason, tasks, actor: caller.actor };
+  const decision = { kind, reason, tasks, actor: caller.actor, origin: originOf(caller) };
   const { affected, record } = await decideExperiment(sources, experimentId(params), decision);
   return ok({ affected, experiment: encodeExperiment(record) });
 }

@@ -12,6 +12,7 @@ import { openLog } from "../../domain/task/log.ts";
 import { attemptsOfTask, cancelTask, explainTask, inputsOf, showTask, usageOf } from "../../domain/task/task.ts";
 import { encodeTask, exitCode, timestamp, timestampOrNull } from "../encode.ts";
 import { encodeUsage } from "../encode-figures.ts";
+import { byOf } from "./access.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type TaskRoutes = Extract<RouteId, "getTask" | "listAttempts" | "readLog" | "explainTask" | "cancelTask">;
@@ -47,7 +48,7 @@ export function taskHandlers(sources: Sources & AgentSources, files: AgentFiles)
     },
 
     cancelTask: async ({ params, body, caller }) => {
-      return ok(detail(await cancelTask(sources, params.task, body.reason, caller.actor)));
+      return ok(detail(await cancelTask(sources, params.task, body.reason, byOf(caller))));
     },
   };
 }

@@ -1,6 +1,7 @@
 /** What people decide about an experiment or some of its tasks. The dispatcher makes it durable and carries it out. */
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { ActorId, ExperimentId } from "../../../shared/model/ids.ts";
+import type { Origin } from "../../dispatch/batch.ts";
 import type { DecisionRequest } from "../../dispatch/contract.ts";
 import { splitTaskId, templateOf } from "../task/find.ts";
 import { type FoundExperiment, findExperiment, findRecord, type Sources } from "./find.ts";
@@ -12,6 +13,7 @@ export interface Decision {
   /** Names of tasks; undefined: all. */
   tasks: readonly string[] | undefined;
   actor: ActorId;
+  origin?: Origin;
 }
 
 const PAST = { cancel: "canceled", pause: "paused", resume: "resumed", retry: "retried" } as const;
@@ -25,7 +27,7 @@ export async function decideExperiment(
   id: ExperimentId,
   decision: Decision,
 ): Promise<{ affected: number; record: ExperimentRecord }> {
-  const { kind, tasks, actor } = decision;
+  const { kind, tasks, actor, origin } = decision;
   if (tasks !== undefined && kind !== "cancel" && kind !== "retry") {
     throw new AiravataError("request_invalid", `${kind} concerns the whole experiment, so it takes no tasks`);
   }
@@ -34,7 +36,7 @@ export async function decideExperiment(
   const found = known ? undefined : await findExperiment(sources, id);
   const scope = tasks === undefined || !found ? null : scopeOf(found, tasks);
   const reason = decision.reason ?? `${PAST[kind]} by request`;
-  const request: DecisionRequest = { kind, experiment: id, actor, scope, reason, value: null };
+  const request: DecisionRequest = { kind, experiment: id, actor, scope, reason, value: null, origin };
   const { affected } = await sources.dispatcher.decide(request);
   return { affected, record: await findRecord(sources, id) };
 }

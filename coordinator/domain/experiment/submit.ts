@@ -2,6 +2,7 @@
 import { AiravataError } from "../../../shared/error/error.ts";
 import { SPEC_BYTES_MAX } from "../../../shared/model/constants.ts";
 import type { ActorId, ProjectId } from "../../../shared/model/ids.ts";
+import type { Origin } from "../../dispatch/batch.ts";
 import { findRecord, type Sources } from "./find.ts";
 import { parseSpec } from "./parse.ts";
 import type { ExperimentRecord } from "./record.ts";
@@ -15,6 +16,7 @@ export interface Submission {
   priority: number | undefined;
   specDirectory: string | undefined;
   actor: ActorId;
+  origin?: Origin;
   idempotency: { key: string; bodyHash: string } | null;
   /** The number of a project that the actor may submit to. Throws `forbidden` or `project_not_found`. */
   projectOf(name: string): Promise<ProjectId>;
@@ -27,7 +29,7 @@ export async function submitExperiment(
   sources: Sources,
   submission: Submission,
 ): Promise<{ record: ExperimentRecord; replayed: boolean }> {
-  const { actor, idempotency } = submission;
+  const { actor, origin, idempotency } = submission;
   const { definition, specText } = await parse(submission);
   const project = await submission.projectOf(definition.project);
   const { experiment, replayed } = await sources.dispatcher.submit({
@@ -36,6 +38,7 @@ export async function submitExperiment(
     definition,
     specText,
     idempotency,
+    origin,
   });
   return { record: await findRecord(sources, experiment), replayed };
 }

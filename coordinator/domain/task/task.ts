@@ -1,9 +1,10 @@
 /** One task: show, attempts with the names of their agents, why it is where it is, cancel. */
 import { BLAME_NAMES, Blame } from "../../../shared/model/attempt.ts";
-import type { ActorId, AgentId } from "../../../shared/model/ids.ts";
+import type { AgentId } from "../../../shared/model/ids.ts";
 import { decodeInputs } from "../../../shared/spec/render.ts";
 import type { Reason } from "../../dispatch/contract.ts";
 import type { AgentStore } from "../../store/agents.ts";
+import type { By } from "../access/by.ts";
 import { agentNames } from "../agent/agents.ts";
 import type { AgentFigures, SampledUsage } from "../agent/figures.ts";
 import { decideExperiment } from "../experiment/decide.ts";
@@ -69,14 +70,10 @@ async function reasonsFromHistory({ history }: Sources, { key, view }: FoundTask
 }
 
 /** Throws as `showTask` does, and `experiment_state_conflict`. */
-export async function cancelTask(
-  sources: Sources,
-  id: string,
-  reason: string | undefined,
-  actor: ActorId,
-): Promise<FoundTask> {
+export async function cancelTask(sources: Sources, id: string, reason: string | undefined, by: By): Promise<FoundTask> {
   const { key, template } = await findTask(sources, id);
   const tasks = [`${key.experiment}.${template.name}.${key.index}`];
-  await decideExperiment(sources, key.experiment, { kind: "cancel", reason, tasks, actor });
+  const { actor, ...origin } = by;
+  await decideExperiment(sources, key.experiment, { kind: "cancel", reason, tasks, actor, origin });
   return findTask(sources, id);
 }
