@@ -33,7 +33,7 @@ function check(variable: string, key: string): void {
       ? `has ${bytes} bytes and must have at least ${KEY_BYTES_MIN}`
       : SAMPLE.test(key)
         ? "is one of the samples that everybody knows"
-        : entropyBits(key) < KEY_ENTROPY_BITS_MIN
+        : entropyBits(key) < KEY_ENTROPY_BITS_MIN || `${key}${key}`.indexOf(key, 1) < key.length
           ? "repeats itself and could be guessed"
           : undefined;
   if (why === undefined) return;

@@ -1,9 +1,12 @@
 /** Logins on a real coordinator: what ends them, that the end holds at once, and what a refresh token is good for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createClient } from "../../../shared/api/client.ts";
-import { startTestCoordinator } from "../../support/coordinator.ts";
-import { rowsOf } from "../../support/postgres.ts";
+import type { Scope } from "../../../shared/api/access.ts";
+import { type Client, createClient } from "../../../shared/api/client.ts";
+import type { Problem } from "../../../shared/api/problem.ts";
+import { LOGIN_PAIR_FREE } from "../../../shared/model/constants.ts";
+import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
+import { freshDatabase, rowsOf } from "../../support/postgres.ts";
 import { createUser, logIn } from "../../support/users.ts";
 
 test("a user is made, logs in once with the one-time password, and may do nothing before it is changed", async (t) => {
@@ -47,4 +50,168 @@ test("a refresh token is good once; the one just used gives the same successor, 
   await assert.rejects(refresh(both[0]?.refresh_token ?? ""), { code: "refresh_token_invalid" });
   const audited = await rowsOf(at.databaseUrl, "select actor from audit where action = 'auth.refresh_reuse'");
   assert.equal(audited.length, 1);
+});
+
+test("what ends a login ends it at once: logout, everywhere, one by one, another password, a disabled account", async (t) => {
+  const at = await startTestCoordinator(t);
+  const ada = await createUser(at, { username: "ada" });
+  const alive = (client: Client) => client.call("currentUser", {});
+  const gone = (client: Client, what: string) => assert.rejects(alive(client), { code: "unauthorized" }, what);
+  const again = () => logIn(at.url, "ada", ada.password);
+
+  const second = await again();
+  await second.client.call("logOut", {});
+  await gone(second.client, "logged out");
+  await assert.rejects(
+    createClient({ server: at.url }).call("refreshLogin", { body: { refresh_token: second.login.refresh_token } }),
+    { code: "refresh_token_invalid" },
+  );
+  await alive(ada.client);
+
+  const third = await again();
+  await ada.client.call("revokeSession", { params: { session: third.login.session } });
+  await gone(third.client, "revoked");
+  await assert.rejects(ada.client.call("revokeSession", { params: { session: third.login.session } }), {
+    code: "session_not_found",
+  });
+
+  const fourth = await again();
+  const next = "another few words";
+  await ada.client.call("changePassword", { body: { current_password: ada.password, new_password: next } });
+  await gone(fourth.client, "another password");
+  await alive(ada.client);
+
+  const fifth = await logIn(at.url, "ada", next);
+  assert.equal((await fifth.client.call("logOut", { body: { everywhere: true } })).ended, 2);
+  await gone(fifth.client, "everywhere");
+  await gone(ada.client, "everywhere");
+
+  const sixth = await logIn(at.url, "ada", next);
+  const { token } = await sixth.client.call("createToken", { body: { name: "ci", scopes: ["read"] } });
+  const program = createClient({ server: at.url, token });
+  await alive(program);
+  await at.client.call("disableUser", { params: { user: "ada" } });
+  await gone(sixth.client, "disabled");
+  await gone(program, "disabled: the token");
+  await assert.rejects(logIn(at.url, "ada", next), { code: "account_disabled", status: 403 });
+  await at.client.call("enableUser", { params: { user: "ada" } });
+  await gone(sixth.client, "what ended stays so");
+  await gone(program, "what ended stays so: the token");
+  await logIn(at.url, "ada", next);
+});
+
+test("a personal token may what it is limited to, makes no token and changes no password", async (t) => {
+  const at = await startTestCoordinator(t);
+  const ada = await createUser(at, { username: "ada", role: "administrator" });
+  const make = async (scopes: Scope[]) => {
+    const made = await ada.client.call("createToken", { body: { name: "ci", scopes } });
+    return { id: made.id, client: createClient({ server: at.url, token: made.token }) };
+  };
+  const reader = await make(["read"]);
+  await reader.client.call("listExperiments", {});
+  await assert.rejects(reader.client.call("createProject", { body: { name: "p" } }), { code: "scope_missing" });
+  await assert.rejects(reader.client.call("listUsers", {}), { code: "scope_missing" });
+  const all = await make(["read", "experiments", "projects", "agents", "credentials", "access"]);
+  await all.client.call("createProject", { body: { name: "p" } });
+  await all.client.call("listUsers", {});
+  await assert.rejects(all.client.call("createToken", { body: { name: "more", scopes: ["access"] } }), {
+    code: "session_required",
+  });
+  await assert.rejects(all.client.call("resetPassword", { params: { user: "ada" } }), { code: "session_required" });
+  await assert.rejects(
+    all.client.call("changePassword", { body: { current_password: ada.password, new_password: "another few words" } }),
+    { code: "session_required" },
+  );
+  await ada.client.call("revokeToken", { params: { token: all.id } });
+  await assert.rejects(all.client.call("currentUser", {}), { code: "unauthorized" });
+  // Written when it closes, in one statement.
+  await at.restart();
+  const used = await rowsOf(at.databaseUrl, "select token from personal_token where last_used_at is not null");
+  assert.equal(used.length, 2);
+});
+
+test("another key signs after a restart, and what the one before signed is good until it is taken away", async (t) => {
+  const keys = { current: "q9WmTz2LxKcV4nRbS8yHdGf6PjUe1aQo", previous: [] as string[] };
+  const at = await startTestCoordinator(t, { signingKeys: keys });
+  const ada = await createUser(at, { username: "ada" });
+  keys.previous.push(keys.current);
+  keys.current = "Zk3vQ8tLw1XrB6yN0pHs5mJdUc7aFgEi";
+  await at.restart();
+  await ada.client.call("currentUser", {});
+  const body = { refresh_token: ada.login.refresh_token };
+  const next = await createClient({ server: at.url }).call("refreshLogin", { body });
+  keys.previous.pop();
+  await at.restart();
+  await assert.rejects(ada.client.call("currentUser", {}), { code: "unauthorized" });
+  await createClient({ server: at.url, token: next.access_token }).call("currentUser", {});
+});
+
+test("through a replica one logs in; what is ended at the dispatcher is dead at the replica at once", async (t) => {
+  const at = await startTestCoordinator(t);
+  const replica = await startTestCoordinator(t, { beside: at, leading: false });
+  const ada = await createUser({ url: replica.url, client: at.client }, { username: "ada" });
+  await ada.client.call("currentUser", {});
+  await createClient({ server: at.url, token: ada.login.access_token }).call("logOut", {});
+  await assert.rejects(ada.client.call("currentUser", {}), { code: "unauthorized" });
+  const again = await logIn(replica.url, "ada", ada.password);
+  await again.client.call("logOut", {});
+  const there = createClient({ server: at.url, token: again.login.access_token });
+  await assert.rejects(there.call("currentUser", {}), { code: "unauthorized" });
+  // The client's address is what counts, not the replica's.
+  const { items } = await (await logIn(replica.url, "ada", ada.password)).client.call("listSessions", {});
+  assert.equal(items[0]?.address, "127.0.0.1");
+});
+
+test("guessing is slowed down and audited; nothing tells a known username from another", async (t) => {
+  const at = await startTestCoordinator(t);
+  const ada = await createUser(at, { username: "ada" });
+  const refusals = async (username: string) => {
+    // Not by the client, which waits as long as it is told.
+    const tries = Array.from({ length: LOGIN_PAIR_FREE + 3 }, async () => {
+      const response = await fetch(`${at.url}/api/v1/auth/login`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ username, password: "not it at all" }),
+      });
+      if (response.status === 429) assert.equal(response.headers.get("retry-after"), "1");
+      const { code, detail } = (await response.json()) as Problem;
+      return `${code} ${detail}`;
+    });
+    return (await Promise.all(tries)).sort();
+  };
+  const known = await refusals("ada");
+  assert.match(known.at(-1) ?? "", /^too_many_attempts .*The account is not locked/);
+  assert.deepEqual(await refusals("nobody-of-that-name"), known);
+  await ada.client.call("currentUser", {});
+  await at.restart();
+  const audited = await rowsOf(
+    at.databaseUrl,
+    "select distinct resource_id, code from audit where outcome = 'refused' order by code, resource_id",
+  );
+  assert.deepEqual(audited.slice(0, 2), [
+    { resource_id: String(ada.id), code: "login_refused" },
+    { resource_id: null, code: "login_refused" },
+  ]);
+});
+
+test("of two coordinators that start at once on an empty database one makes the administrator", async (t) => {
+  const database = await freshDatabase(t);
+  const beside = { databaseUrl: database.url, defer: database.defer } as TestCoordinator;
+  const start = () => startTestCoordinator(t, { beside, leading: false, firstPassword: true });
+  const both = await Promise.all([start(), start()]);
+  const made = both.map(({ coordinator }) => coordinator.firstAdministrator).filter((first) => first !== undefined);
+  assert.equal(made.length, 1);
+  const [first] = made;
+  const leader = await Promise.any(both.map((each) => each.coordinator.leading.then(() => each)));
+  const { client, login } = await logIn(leader.url, first?.username ?? "", first?.password ?? "");
+  assert.equal(login.password_must_change, true);
+  assert.equal((await client.call("currentUser", {})).platform_role, "administrator");
+  const relations = await rowsOf(
+    database.url,
+    "select subject_id from relationship where resource_type = 'platform' and relation = 'administrator'",
+  );
+  assert.deepEqual(relations.map(({ subject_id }) => subject_id).sort(), [
+    "1",
+    String((await client.call("currentUser", {})).id),
+  ]);
 });
