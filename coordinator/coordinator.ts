@@ -49,7 +49,7 @@ import { createStatementReader, StatementWriter } from "./domain/forward/stateme
 import { createOidcAccounts } from "./domain/oidc/accounts.ts";
 import { openReleaseDirectory } from "./domain/release/directory.ts";
 import { createArchive } from "./domain/retention/archive.ts";
-import { createLogins, type LoginSettings } from "./login.ts";
+import { type LoginSettings, prepareLogins } from "./login.ts";
 import type { CoordinatorSettings } from "./settings.ts";
 import { createStore } from "./store/store.ts";
 
@@ -126,13 +126,14 @@ const DATABASE_POLL_MS = 500;
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { settings, log } = options;
   const reachedAt = parseInternalAddress(settings.internalAddress);
+  let reached: string | undefined;
+  const logins = prepareLogins({ settings, url: () => reached, clock: systemClock });
   const edge = await createEdge(settings, { log, patience: options.patience });
   await migrateWhenUp(options);
   const store = createStore(options.databaseUrl, { log });
   const stored = store.history(SHARD);
   const identity = createIdentity();
   const listening = Promise.withResolvers<string>();
-  let reached: string | undefined;
   const dispatcher = createDispatcher({
     leadership: store.leadership(SHARD, listening.promise, identity),
     clock: systemClock,
@@ -209,12 +210,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     refreshTtlMs: refreshTokenTtlMs,
     log,
   });
-  const login = createLogins({
-    settings,
-    accounts: createOidcAccounts(accounts),
-    url: () => reached,
-    clock: systemClock,
-  });
+  const login = logins(createOidcAccounts(accounts));
   const api = createApiServer({
     sources,
     archive,

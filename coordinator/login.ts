@@ -20,9 +20,8 @@ export type LoginSettings = Pick<
   | "oidcAutoCreate"
 >;
 
-interface LoginOptions<T> {
+interface LoginOptions {
   settings: Partial<LoginSettings> & Pick<CoordinatorSettings, "bind">;
-  accounts: OidcAccounts<T>;
   /** Where it listens, once it does. */
   url(): string | undefined;
   clock: Clock;
@@ -33,13 +32,16 @@ interface Logins<T> {
   publicUrl(): string | undefined;
 }
 
-/** Throws `setting_invalid`. Asks the provider nothing yet. */
-export function createLogins<T>({ settings, accounts, url, clock }: LoginOptions<T>): Logins<T> {
+/**
+ * Looks at the settings, before anything is started; what it gives takes the accounts once there are some. Throws
+ * `setting_invalid`. Asks the provider nothing yet.
+ */
+export function prepareLogins({ settings, url, clock }: LoginOptions): <T>(accounts: OidcAccounts<T>) => Logins<T> {
   const { oidcIssuer: issuer, oidcClientId: clientId } = settings;
   const stated = settings.publicUrl === undefined ? undefined : checkedPublicUrl(settings.publicUrl);
   const publicUrl = (): string | undefined => stated ?? (isLoopback(settings.bind) ? url() : undefined);
   const { fetch } = createEgress({ allow: settings.egressAllow ?? [] });
-  if (issuer === undefined) return { oidc: undefined, publicUrl };
+  if (issuer === undefined) return () => ({ oidc: undefined, publicUrl });
   if (clientId === undefined) {
     throw new AiravataError("setting_invalid", "OIDC_ISSUER is set and OIDC_CLIENT_ID is not: set both or neither");
   }
@@ -58,7 +60,10 @@ export function createLogins<T>({ settings, accounts, url, clock }: LoginOptions
     return base && base + OIDC_CALLBACK_PATH;
   };
   const autoCreate = settings.oidcAutoCreate ?? false;
-  return { oidc: createOidcLogins({ provider, accounts, autoCreate, redirectUri, mono }), publicUrl };
+  return (accounts) => ({
+    oidc: createOidcLogins({ provider, accounts, autoCreate, redirectUri, mono }),
+    publicUrl,
+  });
 }
 
 /** On one machine the browser is here too. Elsewhere only an operator knows what the outside calls us. */

@@ -32,7 +32,7 @@ export function sendProblem(reply: FastifyReply, error: unknown, log: Logger): F
     log.error("a request failed", {
       request_id: reply.request.id,
       client: clientAddress(reply.request.raw),
-      url: reply.request.url.slice(0, 200),
+      url: loggedUrl(reply.request.url),
       error,
     });
   }
@@ -40,6 +40,11 @@ export function sendProblem(reply: FastifyReply, error: unknown, log: Logger): F
   if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
   if (problem.status === 401) reply.header("www-authenticate", "Bearer");
   return reply.code(problem.status).header("content-type", PROBLEM_CONTENT_TYPE).send(JSON.stringify(problem));
+}
+
+/** A login that comes back from its provider has a secret in its URL. */
+function loggedUrl(url: string): string {
+  return url.replace(/([?&](?:code|state)=)[^&]*/g, "$1…").slice(0, 200);
 }
 
 /** The problem document of a refusal, and the seconds after which another try may succeed. */
