@@ -15,7 +15,7 @@ import { bring, type Graph, makeWorld, nextGraph, type World } from "./world.ts"
 
 /** About each graph: the lists of so many people, and single questions. All people's about one of so many. */
 const LISTS_OF = 1;
-const QUESTIONS = 6;
+const QUESTIONS = 5;
 const ALL_LISTS_EVERY = 25;
 
 test("500 random graphs: every answer is that of the model", (t) => compareGraphs(t, 500, {}));
@@ -118,6 +118,11 @@ function listsOf(world: World, model: Model, user: string, client: Client): List
       namesOf(client.call("listStorageResources", { query })),
       seen(world.storage, (one) => model.resource(user, one).view),
     ],
+    [
+      "credentials",
+      namesOf(client.call("listCredentials", { query })),
+      seen(world.credentials, (one) => model.credential(user, one).view),
+    ],
   ];
 }
 
@@ -180,6 +185,28 @@ function questionsOf(world: World, model: Model, user: string): Question[] {
         `share ${experiment.name}`,
         client.call("shareExperiment", { params, body: nobody }),
         expect(view, share, "experiment_not_found", "user_not_found"),
+      ],
+    );
+  }
+  for (const credential of world.credentials) {
+    const { view, write, manage } = model.credential(user, credential);
+    const { name } = credential;
+    const params = { credential: credential.id };
+    questions.push(
+      (client) => [
+        `show ${name}`,
+        client.call("getCredential", { params }),
+        expect(view, true, "credential_not_found", "done"),
+      ],
+      (client) => [
+        `change ${name}`,
+        client.call("changeCredential", { params, body: { version: 1_000_000 } }),
+        expect(view, write, "credential_not_found", "credential_changed"),
+      ],
+      (client) => [
+        `share ${name}`,
+        client.call("shareCredential", { params, body: nobody }),
+        expect(view, manage, "credential_not_found", "user_not_found"),
       ],
     );
   }

@@ -60,6 +60,12 @@ export class Model {
     return { view: operate || this.rank(user, project) >= 1 || this.has(user, name, "read"), operate, share };
   }
 
+  /** As a resource, but of what its maker keeps there the project sees nothing. */
+  credential(user: string, thing: Thing): { view: boolean; write: boolean; manage: boolean } {
+    const { write, manage } = this.resource(user, thing);
+    return { view: write || this.has(user, thing.name, "read"), write, manage };
+  }
+
   resource(user: string, { name, project, maker }: Thing): { view: boolean; write: boolean; manage: boolean } {
     const manage = maker === user || this.rank(user, project) >= 4;
     const write = manage || this.has(user, name, "write");

@@ -17,6 +17,7 @@ export interface World {
   experiments: (Thing & { id: number })[];
   compute: Thing[];
   storage: Thing[];
+  credentials: (Thing & { id: number })[];
 }
 
 const USERS = 5;
@@ -25,7 +26,7 @@ const PROJECTS = ["p0", "p1", "p2"];
 const ACCESS = ["read", "write"];
 const ROLES = ["owner", "operator", "submitter", "viewer"];
 /** Part of the graph that is drawn anew for the next one. */
-const REDRAWN = 0.12;
+const REDRAWN = 0.09;
 
 export async function makeWorld(at: TestCoordinator): Promise<World> {
   const users = Array.from({ length: USERS }, (_, i) => `u${i}`);
@@ -35,6 +36,7 @@ export async function makeWorld(at: TestCoordinator): Promise<World> {
   const experiments: World["experiments"] = [];
   const compute: Thing[] = [];
   const storage: Thing[] = [];
+  const credentials: World["credentials"] = [];
   for (const [i, name] of PROJECTS.entries()) {
     const params = { project: name };
     await at.client.call("createProject", { body: { name } });
@@ -48,6 +50,9 @@ export async function makeWorld(at: TestCoordinator): Promise<World> {
       const of = { name: `c${i}`, project: name };
       await client.call("createComputeResource", { body: { ...of, kind: "slurm", configuration: { host: "h" } } });
       compute.push({ ...of, maker });
+      const secret = { type: "PASSWORD", secret: "c2VjcmV0" } as const;
+      const kept = await client.call("createCredential", { body: { ...secret, name: `k${i}`, project: name } });
+      credentials.push({ id: kept.id, name: `k${i}`, project: name, maker });
     }
     for (const user of users.slice(i, i + 2)) await at.client.call("removeProjectMember", { params, query: { user } });
   }
@@ -62,7 +67,7 @@ export async function makeWorld(at: TestCoordinator): Promise<World> {
     await at.client.call("createStorageResource", { body });
     storage.push({ name, project, maker: ROOT });
   }
-  return { clients, users, groups: GROUPS, projects: PROJECTS, experiments, compute, storage };
+  return { clients, users, groups: GROUPS, projects: PROJECTS, experiments, compute, storage, credentials };
 }
 
 const SPEC = 'tasks: { a: { command: "true" } }';
@@ -88,7 +93,7 @@ export function nextGraph(world: World, before: Graph, random: Random): Graph {
   }
   for (const project of projects) for (const who of [...users, ...groups]) draw(project, who, ROLES, 0.15);
   for (const { name } of world.experiments) for (const who of [...users, ...groups]) draw(name, who, ACCESS, 0.05);
-  for (const { name, maker } of [...world.compute, ...world.storage]) {
+  for (const { name, maker } of [...world.compute, ...world.storage, ...world.credentials]) {
     // Sharing with its owner gives nothing, and taking it from him takes it all.
     for (const who of [...users, ...groups]) if (who !== maker) draw(name, who, ACCESS, 0.1);
   }
@@ -123,7 +128,7 @@ function whoMay(world: World, model: Model, { on, relation }: Edge, held: Edge |
   }
   const experiment = world.experiments.find(({ name }) => name === on);
   if (experiment) return all.filter((user) => model.experiment(user, experiment).share);
-  const resource = [...world.compute, ...world.storage].find(({ name }) => name === on);
+  const resource = [...world.compute, ...world.storage, ...world.credentials].find(({ name }) => name === on);
   if (!resource) throw new Error(`nothing to ${relation} is called ${on}`);
   return all.filter((user) => model.resource(user, resource).manage);
 }
@@ -149,6 +154,13 @@ async function change(world: World, client: Client, { on, relation, who }: Edge,
     const params = { experiment: experiment.id };
     if (there) await client.call("shareExperiment", { params, body });
     else await client.call("unshareExperiment", { params, query: name });
+    return;
+  }
+  const credential = world.credentials.find((one) => one.name === on);
+  if (credential) {
+    const params = { credential: credential.id };
+    if (there) await client.call("shareCredential", { params, body });
+    else await client.call("unshareCredential", { params, query: name });
     return;
   }
   const [share, unshare] = world.compute.some((one) => one.name === on)
