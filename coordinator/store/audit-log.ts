@@ -144,9 +144,13 @@ export function createAuditLog(pool: ConnectionPool): AuditLog {
       return row?.newest ?? 0;
     },
     head: async () => {
-      const [head] = await pool.rows<SealHead>(`select ${HEAD} from audit_seal order by seal desc limit 1`);
-      const [row] = await pool.rows<{ waiting: number }>("select count(*) as waiting from audit_unsealed");
-      return { head, waiting: row?.waiting ?? 0 };
+      // One moment: what no longer waits is in the head or before it.
+      const [row] = await pool.rows<{ waiting: number } & (SealHead | { seal: null })>(
+        `select w.waiting, h.* from (select count(*) as waiting from audit_unsealed) w
+         left join (select ${HEAD} from audit_seal order by seal desc limit 1) h on true`,
+      );
+      const { waiting, ...head } = row ?? { waiting: 0, seal: null };
+      return { head: head.seal === null ? undefined : head, waiting };
     },
     heads: (after, limit) =>
       pool.rows<SealHead>(`select ${HEAD} from audit_seal where seal > $1 order by seal limit $2`, [after, limit]),

@@ -1,5 +1,6 @@
 /** The audit's chain on a real PostgreSQL: what is sealed, by however many at once, and that the check finds what was done to it. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { writeAudit } from "../../../coordinator/store/audit.ts";
 import type { AuditLog } from "../../../coordinator/store/audit-log.ts";
@@ -7,6 +8,7 @@ import { createStore } from "../../../coordinator/store/store.ts";
 import type { Connection } from "../../../db/connection.ts";
 import { auditEntry, checkAll } from "../../support/audit.ts";
 import { freshDatabase, type TestDatabase } from "../../support/postgres.ts";
+import { needs } from "../../support/services.ts";
 
 const TIMEOUT_MS = 60_000;
 
@@ -195,4 +197,24 @@ test("in a cluster that counts anew after a restore the chain goes on, also when
     const { entries, fault } = await checkAll(after);
     assert.deepEqual({ entries, fault }, { entries: 11, fault: null }, triggers);
   }
+});
+
+test("a dump into another database by PostgreSQL's own programs keeps the chain, and it goes on there", {
+  skip: needs("postgres15"),
+}, async (t) => {
+  const from = await freshDatabase(t, { version: "15" });
+  const before = openAudit(from);
+  await before.append(Array.from({ length: 10 }, (_, i) => auditEntry(i)));
+  await before.sealNext(6);
+  const to = await freshDatabase(t, { version: "15", migrated: false });
+  const dump = execFileSync("/usr/lib/postgresql/15/bin/pg_dump", ["--no-owner", from.url], { maxBuffer: 2 ** 27 });
+  execFileSync("/usr/lib/postgresql/15/bin/psql", ["-q", "-v", "ON_ERROR_STOP=1", to.url], {
+    input: dump,
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  const after = openAudit(to);
+  assert.equal((await after.head()).waiting, 4);
+  await after.append([auditEntry(11)]);
+  await sealAll(after);
+  assert.deepEqual(await checkAll(after), { seals: 2, entries: 11, fault: null });
 });
