@@ -38,7 +38,8 @@ const DEVICE_INTERVAL_SECONDS = 5;
 /** Asks nothing yet: a provider that is away keeps nobody from starting. Throws `setting_invalid`. */
 export function createIdentityProvider(options: ProviderOptions): IdentityProvider {
   const issuer = checkedIssuer(options.issuer);
-  const scope = [...new Set(["openid", ...options.scopes])].join(" ");
+  // Also as OAuth writes them, in one text.
+  const scope = [...new Set(["openid", ...options.scopes.flatMap((text) => text.split(/\s+/))])].join(" ").trim();
   const configuration = discovered(issuer, options);
   /** Every failure becomes a sentence about this provider. */
   const asked = async <R>(ask: (configuration: client.Configuration) => Promise<R>): Promise<R> => {

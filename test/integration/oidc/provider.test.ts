@@ -23,7 +23,7 @@ async function stage(t: TestContext, changes: Partial<ProviderOptions> = {}, all
     issuer,
     clientId: CLIENT_ID,
     clientSecret: CLIENT_SECRET,
-    scopes: ["openid", "profile", "email"],
+    scopes: ["openid profile", "email"],
     usernameClaim: "preferred_username",
     fetch,
     mono,
