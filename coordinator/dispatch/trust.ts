@@ -83,9 +83,8 @@ export function onRevoke(
     refuseRevoked(floor.peer, message, effects);
     floor.peer = null;
   }
+  // A lease that is on its way into the journal finds this at its commit and is given back.
   floor.state = "GONE";
-  // A lease that is on its way into the journal finds another epoch there and is given back.
-  floor.epoch = ++core.epochLast;
   floor.awaySinceWall = null;
   for (const held of [...floor.held]) {
     if (held.ending || !held.committed) continue;

@@ -27,7 +27,9 @@ interface Question {
 const QUERY_AGENTS_MAX = 500;
 
 /** Longer than any reign goes on after it was succeeded, and than the database may be away. */
-const CHANGED_LATELY = "15 minutes";
+const REVOKED_LATELY = "15 minutes";
+/** A fleet that enrolled in one hour changes its keys in one hour: these are read again and again. */
+const CHANGED_LATELY = "1 minute";
 const SELECT = `select agent, name, public_key as "publicKey", case when any_project then null else project end as serves,
     compute_resource as "computeResource", revoked_at is not null as revoked
   from agent`;
@@ -66,7 +68,7 @@ export class AgentIdentities {
   /** For whoever was not told, because the change was made while another coordinator led. */
   async changed(): Promise<(AgentIdentity & { agent: AgentId })[]> {
     return this.#pool.rows(
-      `${SELECT} where revoked_at > now() - interval '${CHANGED_LATELY}'
+      `${SELECT} where revoked_at > now() - interval '${REVOKED_LATELY}'
        union ${SELECT} where key_changed_at > now() - interval '${CHANGED_LATELY}' and key_changed_at > enrolled_at`,
       [],
     );

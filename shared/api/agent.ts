@@ -19,10 +19,15 @@ export const Agent = z
     id: z.int().min(1),
     name: z.string(),
     enrolled_at: Timestamp,
-    project: z.string().nullable().meta({ description: "The one project that it serves; null: all of them." }),
-    compute_resource: z.string().nullable().meta({ description: "As its enrolment token said." }),
-    key_changed_at: Timestamp,
-    address: z.string().nullable().meta({
+    // Older coordinators leave out these five.
+    project: z
+      .string()
+      .nullable()
+      .optional()
+      .meta({ description: "The one project that it serves; null: all of them." }),
+    compute_resource: z.string().nullable().optional().meta({ description: "As its enrolment token said." }),
+    key_changed_at: Timestamp.optional(),
+    address: z.string().nullable().optional().meta({
       description: "Where its session comes from, or its last one came from; null when this coordinator has seen none.",
     }),
     notice: z
@@ -33,6 +38,7 @@ export const Agent = z
         count: z.int().min(1),
       })
       .nullable()
+      .optional()
       .meta({
         description:
           "What its operator should know: its identity was used twice at once, or it claimed what is not its own.",
@@ -147,12 +153,15 @@ export const EnrolmentToken = z
   .object({
     id: z.int().min(1),
     note: z.string(),
-    project: z.string().nullable().meta({ description: "The one project that its agents serve; null: all of them." }),
-    compute_resource: z.string().nullable(),
+    // Older coordinators leave out these, and uses.
+    project: z.string().nullable().optional().meta({
+      description: "The one project that its agents serve; null: all of them.",
+    }),
+    compute_resource: z.string().nullable().optional(),
     created_at: Timestamp,
     expires_at: Timestamp,
-    uses_max: z.int().min(1),
-    uses: z.int().min(0),
+    uses_max: z.int().min(1).optional(),
+    uses: z.int().min(0).optional(),
     used_at: Timestamp.nullable().meta({ description: "When it was used up." }),
     revoked_at: Timestamp.nullable(),
     agent: z.int().nullable().meta({ description: "The agent that made its last use." }),

@@ -54,10 +54,10 @@ export async function rotateAgentKey(invocation: Invocation): Promise<undefined>
 }
 
 /** What an agent is bound to, and what its operator should know of it. */
-export function identityFields(agent: Agent): [string, string | null][] {
+export function identityFields(agent: Agent): [string, string | null | undefined][] {
   const { notice } = agent;
   return [
-    ["project", agent.project ?? "all of them"],
+    ["project", agent.project === null ? "all of them" : agent.project],
     ["compute resource", agent.compute_resource],
     ["key since", humanTime(agent.key_changed_at)],
     ["address", agent.address],

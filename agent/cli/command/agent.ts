@@ -90,7 +90,7 @@ const COLUMNS: Column<Agent>[] = [
   { title: "ID", value: (agent) => agent.id, align: "right" },
   { title: "NAME", value: (agent) => agent.name },
   { title: "STATE", value: (agent) => agent.state, whole: true },
-  { title: "PROJECT", value: (agent) => agent.project ?? "(all)", optional: true },
+  { title: "PROJECT", value: (agent) => (agent.project === null ? "(all)" : agent.project), optional: true },
   { title: "COMPUTE", value: (agent) => agent.compute_resource, optional: true },
   { title: "VERSION", value: versionText, optional: true },
   { title: "HOST", value: (agent) => agent.session?.hostname },

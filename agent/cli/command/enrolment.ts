@@ -91,9 +91,9 @@ async function create(invocation: Invocation): Promise<undefined> {
   if (invocation.json) return printJson(invocation, token) as undefined;
   // The token alone on standard output, so that a script can take it.
   invocation.out.write(`${token.token}\n`);
-  const whom = token.uses_max === 1 ? "one agent" : `${token.uses_max} agents`;
+  const whom = (token.uses_max ?? 1) === 1 ? "one agent" : `${token.uses_max} agents`;
   const serves = token.project === null ? "all projects" : `project ${token.project}`;
-  const at = token.compute_resource === null ? "" : ` at ${token.compute_resource}`;
+  const at = token.compute_resource ? ` at ${token.compute_resource}` : "";
   invocation.err.write(`Token ${token.id}, for ${whom} of ${serves}${at}, until ${humanTime(token.expires_at)}.\n`);
 }
 
@@ -105,8 +105,8 @@ async function list(invocation: Invocation): Promise<undefined> {
   const columns: Column<EnrolmentToken>[] = [
     { title: "ID", value: (token) => token.id, align: "right" },
     { title: "STATE", value: stateOf },
-    { title: "USES", value: (token) => `${token.uses}/${token.uses_max}`, align: "right" },
-    { title: "PROJECT", value: (token) => token.project ?? "(all)" },
+    { title: "USES", value: (token) => usesOf(token, "/"), align: "right" },
+    { title: "PROJECT", value: (token) => (token.project === null ? "(all)" : token.project) },
     { title: "COMPUTE", value: (token) => token.compute_resource, optional: true },
     { title: "CREATED", value: (token) => humanTime(token.created_at), whole: true, optional: true },
     { title: "EXPIRES", value: (token) => humanTime(token.expires_at), whole: true },
@@ -121,15 +121,15 @@ async function show(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
   const token = await client.call("getEnrolmentToken", { params: { id } });
   if (invocation.json) return printJson(invocation, token) as undefined;
-  const fields: [string, string | number | null][] = [
+  const fields: [string, string | number | null | undefined][] = [
     ["token", token.id],
     ["state", stateOf(token)],
     ["note", token.note],
-    ["project", token.project ?? "all of them"],
+    ["project", token.project === null ? "all of them" : token.project],
     ["compute resource", token.compute_resource],
     ["created", humanTime(token.created_at)],
     ["expires", humanTime(token.expires_at)],
-    ["uses", `${token.uses} of ${token.uses_max}`],
+    ["uses", usesOf(token, " of ")],
     ...(token.agents ?? []).map(({ agent, name, at, address }): [string, string] => [
       `agent ${agent}`,
       `${name}, ${humanTime(at)}${address === null ? "" : `, from ${address}`}`,
@@ -150,6 +150,11 @@ async function revoke(invocation: Invocation): Promise<undefined> {
   const token = await client.call("revokeEnrolmentToken", { params: { id } });
   if (invocation.json) return printJson(invocation, token) as undefined;
   invocation.out.write(`Token ${token.id} is ${stateOf(token)}.\n`);
+}
+
+/** A coordinator of the version before knows tokens of one use. */
+function usesOf({ uses, uses_max: usesMax, used_at: usedAt }: EnrolmentToken, between: string): string {
+  return `${uses ?? (usedAt === null ? 0 : 1)}${between}${usesMax ?? 1}`;
 }
 
 function stateOf(token: EnrolmentToken): string {
