@@ -6,7 +6,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../db/migrate.ts";
 import { AiravataError } from "../shared/error/error.ts";
 import type { Logger } from "../shared/log/log.ts";
-import { ACCESS_TOKEN_TTL_MS, REFRESH_TOKEN_TTL_MS } from "../shared/model/constants.ts";
 import { type AgentId, SYSTEM_ACTOR } from "../shared/model/ids.ts";
 import { systemClock } from "../shared/time/clock.ts";
 import { internalAddress, localUrl, parseInternalAddress } from "./address.ts";
@@ -200,16 +199,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const archive = createArchive({ sources, store: remains, clock: systemClock, retentionMs, directory });
   const gives = { dispatcher, grants, access: authorization.access };
   const credentials = createCredentials(store, options.vault, gives, log);
-  const { accessTokenTtlMs = ACCESS_TOKEN_TTL_MS, refreshTokenTtlMs = REFRESH_TOKEN_TTL_MS } = settings;
-  const accounts = openAccounts({
-    store,
-    dispatcher,
-    access: authorization.access,
-    keys: options.signingKeys,
-    accessTtlMs: accessTokenTtlMs,
-    refreshTtlMs: refreshTokenTtlMs,
-    log,
-  });
+  const { access } = authorization;
+  const accounts = openAccounts({ store, dispatcher, access, keys: options.signingKeys, settings, log });
   const login = logins(createOidcAccounts(accounts));
   const api = createApiServer({
     sources,

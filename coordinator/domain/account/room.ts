@@ -1,5 +1,6 @@
 /** The room of accounts put together: what the API calls, who is recognized, and what is to be closed. */
 import type { Logger } from "../../../shared/log/log.ts";
+import { ACCESS_TOKEN_TTL_MS, REFRESH_TOKEN_TTL_MS } from "../../../shared/model/constants.ts";
 import type { Dispatcher } from "../../dispatch/contract.ts";
 import type { AccountStore } from "../../store/accounts.ts";
 import type { LoginStore } from "../../store/logins.ts";
@@ -20,8 +21,7 @@ interface RoomOptions {
   dispatcher: Pick<Dispatcher, "leadership" | "onLeadership" | "projects">;
   access: AccessControl;
   keys: SigningKeys;
-  accessTtlMs: number;
-  refreshTtlMs: number;
+  settings: { accessTokenTtlMs?: number; refreshTokenTtlMs?: number };
   log: Logger;
 }
 
@@ -30,9 +30,13 @@ export interface AccountRoom extends LoginSources, TokenSources {
   close(): Promise<void>;
 }
 
-export function openAccounts({ store, dispatcher, keys, log, ...options }: RoomOptions): AccountRoom {
+export function openAccounts({ store, dispatcher, access, keys, settings, log }: RoomOptions): AccountRoom {
+  const {
+    accessTokenTtlMs: accessTtlMs = ACCESS_TOKEN_TTL_MS,
+    refreshTokenTtlMs: refreshTtlMs = REFRESH_TOKEN_TTL_MS,
+  } = settings;
   const { accounts, logins, tokens } = store;
-  const accessTokens = createAccessTokens(keys, options.accessTtlMs);
+  const accessTokens = createAccessTokens(keys, accessTtlMs);
   const use = new TokenUse(tokens, (error) => log.warn("when tokens were used could not be written", { error }));
   const recognition = new Recognition({
     logins,
@@ -44,7 +48,9 @@ export function openAccounts({ store, dispatcher, keys, log, ...options }: RoomO
   // What another one changed while it led is not known here.
   const unfollow = dispatcher.onLeadership(() => recognition.clear());
   return {
-    ...options,
+    access,
+    accessTtlMs,
+    refreshTtlMs,
     accounts,
     logins,
     tokens,
