@@ -20,6 +20,8 @@ export interface TokenOptions {
 /** After a renewal that failed, while the token lives: often enough to catch a short return of the network. */
 const RETRY_MS_MAX = 5_000;
 const RENEWAL_MS_MIN = 250;
+/** OpenBao tells lives in whole seconds, so that an end is known to the second. */
+const ROUNDING_MS = 1_000;
 /** `setTimeout` takes no more; a token of that life is looked at again in the meantime. */
 const RENEWAL_MS_MAX = 24 * 3_600_000;
 
@@ -78,7 +80,7 @@ export class OpenBaoToken {
     } catch (error) {
       if (statusOf(error) !== 403) return refusalOf(error, this.#where(), what);
     }
-    if (this.#endsAtMs !== null && performance.now() >= this.#endsAtMs) {
+    if (this.#endsAtMs !== null && performance.now() >= this.#endsAtMs - ROUNDING_MS) {
       return denied(
         `the coordinator's token at OpenBao (${address}) expired at ${this.#endedAt}: set a new OPENBAO_TOKEN and start again, or use OPENBAO_ROLE_ID`,
       );
@@ -100,8 +102,9 @@ export class OpenBaoToken {
   async #begin(): Promise<void> {
     if (!("token" in this.#login)) return this.#logIn(this.#login);
     try {
+      const sentMs = performance.now();
       const { data } = await this.#client.tokenLookupSelf();
-      this.#follow(data);
+      this.#follow(data, sentMs);
     } catch (error) {
       // A policy without the default one may not look itself up; a wrong token is told by what it is used for.
       if (statusOf(error) !== 403) throw error;
@@ -111,8 +114,9 @@ export class OpenBaoToken {
   async #logIn({ roleId, secretId }: { roleId: string; secretId: string }): Promise<void> {
     try {
       this.#client.token = "";
+      const sentMs = performance.now();
       const { auth } = await this.#client.approleLogin({ role_id: roleId, secret_id: secretId });
-      this.#follow(auth);
+      this.#follow(auth, sentMs);
     } catch (error) {
       if (![400, 403].includes(statusOf(error) ?? 0)) throw error;
       throw denied(
@@ -121,15 +125,18 @@ export class OpenBaoToken {
     }
   }
 
-  /** Renews in time. `lease_duration` in an answer to a login or renewal, `ttl` in one to a look-up, both seconds. */
-  #follow(about: { ttl?: number; lease_duration?: number; renewable?: boolean }): void {
+  /**
+   * Renews in time. `lease_duration` in an answer to a login or renewal, `ttl` in one to a look-up, both seconds; they are
+   * counted from when it was asked, because nobody knows how long the answer took.
+   */
+  #follow(about: { ttl?: number; lease_duration?: number; renewable?: boolean }, sentMs: number): void {
     const lifeMs = (about.ttl ?? about.lease_duration ?? 0) * 1000;
     clearTimeout(this.#timer);
     if (lifeMs <= 0) {
       this.#endsAtMs = null;
       return;
     }
-    this.#endsAtMs = performance.now() + lifeMs;
+    this.#endsAtMs = sentMs + lifeMs;
     this.#endedAt = new Date(Date.now() + lifeMs).toISOString();
     this.#plan(lifeMs / 2, about.renewable !== false);
   }
@@ -144,7 +151,8 @@ export class OpenBaoToken {
 
   async #renew(renewable: boolean): Promise<void> {
     try {
-      if (renewable) this.#follow((await this.#client.tokenRenewSelf()).auth);
+      const sentMs = performance.now();
+      if (renewable) this.#follow((await this.#client.tokenRenewSelf()).auth, sentMs);
       else if (!("token" in this.#login)) await this.#logIn(this.#login);
     } catch (error) {
       if (this.#closed) return;

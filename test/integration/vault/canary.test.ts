@@ -85,6 +85,7 @@ async function begin(t: TestContext, kind: string): Promise<Scene> {
   const env: NodeJS.ProcessEnv = {
     DATABASE_URL: databaseUrl,
     AIRAVATA_OPERATOR_TOKEN: TOKEN,
+    JWT_SECRET_KEY: randomBytes(48).toString("base64"),
     AIRAVATA_DATA_DIR: join(directory, "coordinator"),
     LOG_LEVEL: "debug",
     // What libraries print when they are asked to.
@@ -206,7 +207,9 @@ async function throughCommands(scene: Scene): Promise<void> {
     assert.equal(await command(scene, rotate, Buffer.alloc(0)), 0, scene.heard.at(-1));
     writeFileSync(file, "");
   };
-  await Promise.all(scene.planted.map(each));
+  // The way in does not depend on the vault: each type goes it once, two of them twice.
+  const isText = ({ type }: Planted): boolean => type === "PASSWORD" || type === "SSH_KEY";
+  await Promise.all(scene.planted.filter((planted) => scene.away || isText(planted)).map(each));
   await command(scene, ["credential", "test", "cli-PASSWORD"], Buffer.alloc(0));
   // A passphrase where a key is asked for, both ways.
   const password = scene.planted.find(({ type }) => type === "PASSWORD")!.secret;
