@@ -19,8 +19,7 @@ const NOT_YET: [RegExp, string][] = [
     /^(compute|storage)-resources\/[^/]+\/test$/,
     "nothing provisions or stages yet, so there is nothing to try it with",
   ],
-  [/^(compute|storage)-resources\/[^/]+\/bindings(\/|$)/, "no credentials are kept yet"],
-  [/^credentials(\/|$)/, "no credentials are kept yet"],
+  [/^(compute|storage)-resources\/[^/]+\/bindings(\/|$)/, "a credential is bound at credentials/{id}/bindings"],
 ];
 
 const PATTERNS = Object.values<Route>(routes).map((route) => ({
