@@ -105,9 +105,7 @@ export class Feed {
   async position(): Promise<Position> {
     const { engine, relationships, leads } = this.#options;
     if (this.#trouble !== null) {
-      this.prepare();
-      // The first attempt is waited for; those that come after one that failed are not.
-      await Promise.race([this.#attempted.promise, delay(LOAD_MS, undefined, { ref: false })]);
+      await this.#firstAttempt();
     }
     const term = leads();
     if (term === undefined && !engine.memory) {
@@ -129,6 +127,8 @@ export class Feed {
   /** Resolves when the change is in force. Throws `authorization_unavailable`: it is recorded, and will be. */
   async settle(change: number): Promise<void> {
     const untilMono = performance.now() + SETTLE_MS;
+    // What is still loading has the change in it when it is done.
+    if (this.#trouble !== null) await this.#firstAttempt();
     while ((this.#position?.change ?? -1) < change) {
       if (this.#trouble === null) await this.catchUp().catch(() => {});
       if (this.#trouble !== null) throw unsettled(this.#trouble);
@@ -169,6 +169,12 @@ export class Feed {
       this.distrust(error);
       throw error;
     }
+  }
+
+  /** The first attempt to prepare is waited for; those that come after one that failed are not. */
+  async #firstAttempt(): Promise<void> {
+    this.prepare();
+    await Promise.race([this.#attempted.promise, delay(LOAD_MS, undefined, { ref: false })]);
   }
 
   async #apply(): Promise<void> {
