@@ -16,7 +16,7 @@ export interface CheckedSlice {
   nextCursor: string | null;
 }
 
-/** A slice: 20 seals of 1,000 entries, a few hundred ms of which the loop sees a millisecond at once. */
+/** A slice: 20 seals of 1,000 entries, a second on a busy machine, of which the loop sees some milliseconds at once. */
 const SEALS_PER_SLICE = 20;
 const ENTRIES_PER_SLICE = 20_000;
 

@@ -1,7 +1,7 @@
 /** Seals what waits. The database makes each seal in one call, so that it does not matter where this one stops. */
 import type { AuditLog } from "../../store/audit-log.ts";
 
-/** Entries of one seal: some 40 KB of numbers and digests, 40 ms. */
+/** Entries of one seal: some 40 KB of numbers and digests. */
 const SEAL_ENTRIES_MAX = 1_000;
 
 /** One seal; true when there is enough for another one. */

@@ -218,3 +218,17 @@ test("a dump into another database by PostgreSQL's own programs keeps the chain,
   await sealAll(after);
   assert.deepEqual(await checkAll(after), { seals: 2, entries: 11, fault: null });
 });
+
+test("a slice of as many entries as there may be is looked at in no time", async (t) => {
+  const database = await freshDatabase(t);
+  const audit = openAudit(database);
+  const sql = await database.connect();
+  await sql.query(
+    "insert into audit (actor, via, action, outcome) select 1, 'test', 'test.done', 'done' from generate_series(1, 20500)",
+    TIMEOUT_MS,
+  );
+  await sealAll(audit, 1_000);
+  assert.deepEqual(await checkAll(audit), { seals: 21, entries: 20_500, fault: null });
+  await tamper(sql, "delete from audit_seal where seal = 21");
+  assert.match((await checkAll(audit)).fault?.sentence ?? "", /^entry 20001 was put beside/);
+});
