@@ -92,6 +92,9 @@ test("renewals under load lose no request and no socket", { skip }, async (t) =>
     { ca: authority.pem },
   );
   await once(socket, "open");
+  socket.send(JSON.stringify({ type: "subscribe" }));
+  const [data] = await once(socket, "message");
+  assert.equal(JSON.parse(String(data)).type, "subscribed");
   const loads = [load(at.url, authority.pem, true), load(at.url, authority.pem, false)];
   for (let round = 1; round < 6 || loads.some(({ result }) => result.done < 100); round++) {
     const pair = pairs[round % pairs.length] as CertificateFiles;
@@ -104,9 +107,9 @@ test("renewals under load lose no request and no socket", { skip }, async (t) =>
     assert.deepEqual(each.result.failed, []);
     t.diagnostic(`${each.result.done} requests, none lost`);
   }
-  socket.send(JSON.stringify({ type: "subscribe" }));
-  const [data] = await once(socket, "message");
-  assert.equal(JSON.parse(String(data)).type, "subscribed");
+  const answered = once(socket, "pong");
+  socket.ping();
+  await answered;
   socket.terminate();
 });
 
