@@ -50,6 +50,17 @@ test("it is good to its end, both sides of it", async () => {
   assert.equal(await at(NOW + 3_606_000).verify(token), undefined);
 });
 
+test("one that was checked before runs out as every other", async () => {
+  let ms = NOW;
+  const tokens = createAccessTokens({ current: KEY, previous: [] }, 3_600_000, () => ms);
+  const token = await tokens.sign(claims);
+  assert.deepEqual(await tokens.verify(token), claims);
+  assert.deepEqual(await tokens.verify(token), claims);
+  assert.equal(await tokens.verify(`${token.slice(0, -4)}AAAA`), undefined);
+  ms += 3_606_000;
+  assert.equal(await tokens.verify(token), undefined);
+});
+
 test("what is altered, for others, by others, or not signed is nothing", async () => {
   const tokens = at(NOW);
   const [header, payload, signature] = parts(await tokens.sign(claims));
