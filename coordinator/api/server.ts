@@ -123,6 +123,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     sessions: options.sessions,
     figures: sources.figures,
     notices: sources.notices,
+    refusals: options.refusals,
     log,
     reportUpdate: async (agent, state) => {
       if (await reportUpdate(sources, agent, state)) rolloutChanged();

@@ -15,13 +15,14 @@ import {
   HELLO_TIMEOUT_MS,
   UNPROVEN_SOCKETS_MAX,
 } from "../../../shared/model/constants.ts";
-import type { AgentId } from "../../../shared/model/ids.ts";
+import { type AgentId, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 import { decodeFromAgent, encodeFrames } from "../../../shared/protocol/codec.ts";
 import type { FromAgent, Reaction, ToAgent } from "../../../shared/protocol/messages.ts";
 import type { AgentFigures } from "../../domain/agent/figures.ts";
 import type { AgentFiles, FileRead } from "../../domain/agent/files.ts";
 import type { AgentNotices } from "../../domain/agent/notices.ts";
 import type { AgentSession, AgentSessions } from "../../domain/agent/session.ts";
+import type { Refusal, RefusalLog } from "../../domain/audit/refusals.ts";
 import type { AgentPrograms, UpdateState } from "../../domain/release/programs.ts";
 import { closeSocket } from "./close.ts";
 import { writeFrame } from "./frame.ts";
@@ -56,16 +57,18 @@ export function createAgentSockets(options: {
   sessions: AgentSessions;
   figures: AgentFigures;
   notices: AgentNotices;
+  refusals: RefusalLog;
   log: Logger;
   reportUpdate(agent: AgentId, state: UpdateState): Promise<void>;
 }): AgentSockets {
-  const { sessions, figures, notices, log, reportUpdate } = options;
+  const { sessions, figures, notices, refusals, log, reportUpdate } = options;
   const open = new Set<AgentSocket>();
   const proven = new Map<AgentId, AgentSocket>();
   const room: Room = {
     sessions,
     figures,
     notices,
+    refusals,
     log,
     reportUpdate: (agent, state) => {
       reportUpdate(agent, state).catch((error: unknown) => {
@@ -143,6 +146,7 @@ interface Room {
   sessions: AgentSessions;
   figures: AgentFigures;
   notices: AgentNotices;
+  refusals: RefusalLog;
   log: Logger;
   reportUpdate(agent: AgentId, state: UpdateState): void;
   proven(agent: AgentId, socket: AgentSocket): void;
@@ -285,6 +289,7 @@ class AgentSocket {
   private failed(error: unknown): void {
     if (error instanceof AiravataError) {
       this.room.log.info("an agent's connection is refused", { agent: this.agent, error });
+      if (REACTIONS[error.code] === "enrol") this.room.refusals.record(refusedHello(error, this.claimed, this.address));
       this.refuse(error);
       return;
     }
@@ -336,4 +341,11 @@ class AgentSocket {
       this.room.log.error("ending an agent's session failed", { agent: this.agent, error });
     }
   }
+}
+
+/** Whose key it was is known of a revoked one alone: of any other hello the number is its sender's to choose. */
+function refusedHello({ code }: AiravataError, claimed: AgentId | undefined, address: string | null): Refusal {
+  const by = { actor: SYSTEM_ACTOR, via: "nobody", address, request: null };
+  const resource = code === "agent_revoked" && claimed !== undefined ? { type: "agent", id: String(claimed) } : null;
+  return { by, route: "agentSession", resource, code };
 }

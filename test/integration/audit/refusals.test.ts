@@ -4,7 +4,7 @@ import { test } from "node:test";
 import WebSocket from "ws";
 import { createClient } from "../../../shared/api/client.ts";
 import { API_PREFIX } from "../../../shared/api/routes.ts";
-import { until } from "../../support/agent-peer.ts";
+import { connectAgent, enrolTestAgent, until } from "../../support/agent-peer.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 import { createUser } from "../../support/users.ts";
 
@@ -113,4 +113,18 @@ test("a flood of strangers is one entry and a number, and holds up nobody", asyn
     kept.map(({ after }) => after),
     [{ more: 199, within_seconds: 60 }, null],
   );
+});
+
+test("an agent that was revoked, or is somebody else, is refused in the audit", async (t) => {
+  const at = await startTestCoordinator(t);
+  const identity = await enrolTestAgent(at);
+  const other = { ...(await enrolTestAgent(at, "peer-2")), privatePem: identity.privatePem };
+  await at.client.call("revokeAgent", { params: { agent: identity.agent }, body: {} });
+  await assert.rejects(connectAgent(at, identity));
+  await assert.rejects(connectAgent(at, other));
+  const kept = (await refusalsOf(at, 2)).map(({ action, resource_id, code }) => [action, resource_id, code]);
+  assert.deepEqual(kept, [
+    ["agentSession", null, "hello_refused"],
+    ["agentSession", String(identity.agent), "agent_revoked"],
+  ]);
 });
