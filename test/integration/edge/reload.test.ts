@@ -13,7 +13,7 @@ import { createLogger, type Logger, silentLogger } from "../../../shared/log/log
 import { until } from "../../support/agent-peer.ts";
 import { Authority, type CertificateFiles } from "../../support/certificates.ts";
 import { RunningCli } from "../../support/cli.ts";
-import { startTestCoordinator } from "../../support/coordinator.ts";
+import { startTestCoordinator, TEST_SIGNING_KEY } from "../../support/coordinator.ts";
 import { freshDatabase } from "../../support/postgres.ts";
 import { needs } from "../../support/services.ts";
 
@@ -199,6 +199,7 @@ test("SIGHUP makes the program look at once; up refuses certificates", { skip },
     AIRAVATA_DATA_DIR: join(authority.directory, "data"),
     AIRAVATA_TLS_CERT: shown.cert,
     AIRAVATA_TLS_KEY: shown.key,
+    JWT_SECRET_KEY: TEST_SIGNING_KEY,
   };
   const server = new RunningCli(["server", "--port", "0", "--log-format", "text"], { env });
   t.after(() => server.kill());
