@@ -158,7 +158,11 @@ function ended(child: ChildProcess): Promise<string> {
 
 async function remember(path: string, pid: number): Promise<void> {
   const identity = await identify(pid);
-  if (identity) await writeFile(path, JSON.stringify(identity), { mode: 0o600 });
+  if (!identity) return;
+  // Whole or not at all: who reads it meanwhile must not find half of it.
+  const partial = `${path}.${pid}`;
+  await writeFile(partial, JSON.stringify(identity), { mode: 0o600 });
+  await rename(partial, path);
 }
 
 /** An agent whose `up` was killed still holds the state directory, and may dial where nobody listens any more. */
