@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "./agent-peer.ts";
 import { ROOT } from "./cli.ts";
+import { freeze } from "./servers/freeze.ts";
 import { OPENBAO_PROGRAM } from "./servers/programs.ts";
 
 /** What the coordinator's policy is meant to be; `guide`: the one of the deployment guide, word for word. */
@@ -67,7 +68,7 @@ export class TestOpenBao {
   }
 
   freeze(): void {
-    this.#child?.kill("SIGSTOP");
+    freeze(this.pid);
   }
 
   thaw(): void {

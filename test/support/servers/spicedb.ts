@@ -9,6 +9,7 @@ import { parseDatabaseUrl } from "../../../db/address.ts";
 import { openConnection } from "../../../db/connection.ts";
 import { until } from "../fault-process.ts";
 import { type Cluster, startCluster } from "../postgres/cluster.ts";
+import { freeze } from "./freeze.ts";
 import { listeningPorts } from "./ports.ts";
 import { SPICEDB_PROGRAM } from "./programs.ts";
 
@@ -70,7 +71,7 @@ export async function startSpicedb(options: SpicedbOptions): Promise<Spicedb> {
     endpoint: `127.0.0.1:${port}`,
     key,
     kill,
-    freeze: () => void child.kill("SIGSTOP"),
+    freeze: () => freeze(child.pid as number),
     thaw: () => void child.kill("SIGCONT"),
     start,
     stop: async () => {
