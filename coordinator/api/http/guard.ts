@@ -157,7 +157,8 @@ export function createGuard({ access, experiment, numberOf, projects }: GuardSou
   };
 }
 
-function checkScope(id: RouteId, need: Need, { scopes, via }: Caller): void {
+/** What the caller's login or token lets him ask at all. Throws `password_change_required`, `session_required`, `scope_missing`. */
+export function checkScope(id: RouteId, need: Need, { scopes, via }: Caller): void {
   if (scopes === null || need.kind === "open") return;
   if (via.startsWith("session ")) {
     if (BEFORE_PASSWORD_CHANGE.has(id)) return;

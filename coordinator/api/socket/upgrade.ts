@@ -17,7 +17,8 @@ import type { Edge } from "../edge/edge.ts";
 import { type Tickets, ticketOf } from "../edge/tickets.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "../forward/headers.ts";
-import type { Gate } from "../http/access.ts";
+import type { Caller, Gate } from "../http/access.ts";
+import { checkScope } from "../http/guard.ts";
 import { problemOf, refusalOf } from "../http/problem.ts";
 import { refusalFor } from "../http/refused.ts";
 import type { AgentSockets } from "./agents.ts";
@@ -45,7 +46,13 @@ export function acceptUpgrades(
     // Never the one that carries the token.
     handleProtocols: (offered) => (offered.has(EVENTS_SUBPROTOCOL) ? EVENTS_SUBPROTOCOL : false),
   });
-  const open = async (request: IncomingMessage, socket: Duplex, head: Buffer, id: string): Promise<void> => {
+  const open = async (
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    id: string,
+    known: (caller: Caller) => void,
+  ): Promise<void> => {
     const path = (request.url ?? "").split("?", 1)[0];
     const isAgent = path === routes.agentSession.path;
     const stated = await forwarder.stated(request);
@@ -54,12 +61,15 @@ export function acceptUpgrades(
     // Tickets are known to the dispatcher alone: until they get there nobody is known.
     const need = isAgent || ticket !== undefined ? ACCESS.agentSession : ACCESS.events;
     const admitted = await gate.admit(need, request, id, stated);
+    if (!isAgent && ticket === undefined) known(admitted);
     edge.checkSocket(request, isAgent, stated);
     if (!isAgent && path !== routes.events.path) {
       throw new AiravataError("route_not_found", "there is no WebSocket here");
     }
+    if (!isAgent) checkScope("events", need, admitted);
     if (!stated && forwarder.isNeeded && (await forwarder.upgrade(request, { socket, head }, admitted, id))) return;
     const caller = ticket === undefined ? admitted : { ...admitted, ...tickets.redeem(ticket) };
+    if (!isAgent) checkScope("events", ACCESS.events, caller);
     edge.admitted(request, caller.actor, stated);
     if (socket.destroyed) return;
     if (isAgent) {
@@ -75,13 +85,17 @@ export function acceptUpgrades(
     const ignore = (): void => void socket.destroy();
     socket.on("error", ignore);
     const id = randomUUID();
-    open(request, socket, head, id).then(
+    let caller: Caller | undefined;
+    const known = (admitted: Caller): void => {
+      caller = admitted;
+    };
+    open(request, socket, head, id, known).then(
       () => socket.off("error", ignore),
       (error: unknown) => {
         const refused = refusalOf(error);
         const isAgent = request.url?.split("?", 1)[0] === routes.agentSession.path;
         const route = isAgent ? "agentSession" : "events";
-        const refusal = refusalFor(refused, { raw: request, id, route, caller: undefined });
+        const refusal = refusalFor(refused, { raw: request, id, route, caller });
         if (refusal) refusals.record(refusal);
         refuse(socket, refused, id);
       },
