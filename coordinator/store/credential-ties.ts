@@ -2,7 +2,7 @@
 import type { ConnectionPool } from "../../db/pool.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { BindableType } from "../../shared/model/credential.ts";
-import type { ActorId } from "../../shared/model/ids.ts";
+import type { ActorId, ProjectId } from "../../shared/model/ids.ts";
 import { type By, writeAudit } from "./audit.ts";
 import { entry } from "./credentials.ts";
 import { transaction } from "./transaction.ts";
@@ -72,8 +72,9 @@ export function createCredentialTieStore(pool: ConnectionPool): CredentialTieSto
     bind: async (credential, { type, id }, by) => {
       try {
         return await transaction(pool, async (connection) => {
-          const lock = "select 1 from credential where credential = $1 and deleted_at is null for update";
-          if ((await connection.rows(lock, [credential], TIMEOUT_MS)).length === 0) return false;
+          const lock = "select project from credential where credential = $1 and deleted_at is null for update";
+          const [held] = await connection.rows<{ project: ProjectId | null }>(lock, [credential], TIMEOUT_MS);
+          if (!held) return false;
           const made = await connection.rows(
             `insert into credential_binding (${type}, credential, created_by) values ($1, $2, $3)
              on conflict do nothing returning credential`,
@@ -81,7 +82,7 @@ export function createCredentialTieStore(pool: ConnectionPool): CredentialTieSto
             TIMEOUT_MS,
           );
           if (made.length > 0)
-            await writeAudit(connection, [entry("bind", by, credential, null, { after: { type, id } })]);
+            await writeAudit(connection, [entry("bind", by, credential, held.project, { after: { type, id } })]);
           return true;
         });
       } catch (error) {
@@ -91,13 +92,14 @@ export function createCredentialTieStore(pool: ConnectionPool): CredentialTieSto
     },
     unbind: (credential, { type, id }, by) =>
       transaction(pool, async (connection) => {
-        const gone = await connection.rows(
-          `delete from credential_binding where ${type} = $1 and credential = $2 returning credential`,
+        const [gone] = await connection.rows<{ project: ProjectId | null }>(
+          `delete from credential_binding b using credential c
+           where b.${type} = $1 and b.credential = $2 and c.credential = b.credential returning c.project`,
           [id, credential],
           TIMEOUT_MS,
         );
-        if (gone.length === 0) return false;
-        await writeAudit(connection, [entry("unbind", by, credential, null, { before: { type, id } })]);
+        if (!gone) return false;
+        await writeAudit(connection, [entry("unbind", by, credential, gone.project, { before: { type, id } })]);
         return true;
       }),
     uses: async (credential, before, limit) => {

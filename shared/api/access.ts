@@ -147,10 +147,10 @@ export const ACCESS: Record<RouteId, Need> = {
   listCredentialShares: one("credential", "read"),
   shareCredential: one("credential", "manage"),
   unshareCredential: one("credential", "manage"),
-  // Of the resource too: the handler asks.
   listCredentialBindings: one("credential", "read"),
-  bindCredential: one("credential", "read"),
-  unbindCredential: one("credential", "read"),
+  // To write the resource too: the handler asks. Unbinding is for whoever may either manage the one or write the other.
+  bindCredential: one("credential", "write"),
+  unbindCredential: inBody("credential", "manage"),
   credentialUsage: one("credential", "read"),
   getVault: platform("operate"),
   rotateVaultKey: platform("administer"),

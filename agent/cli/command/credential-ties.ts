@@ -39,8 +39,8 @@ export function addCredentialTieCommands(group: Command, bind: Bind): void {
   add(
     {
       usage: "share <credential> <who...>",
-      description: "let people, or groups as group:NAME, see, test and bind it",
-      options: [["--write", "also rotate and change it"]],
+      description: "let people, or groups as group:NAME, see and test it",
+      options: [["--write", "also rotate, change and bind it"]],
       examples: ["credential share cluster group:physics", "credential share cluster bob --write"],
     },
     shareWith,

@@ -36,7 +36,7 @@ import type { AccountRoom } from "../../domain/account/room.ts";
 import { OPERATOR_VIA } from "../../domain/forward/statement.ts";
 import { timestamp } from "../encode.ts";
 import { byOf, type Caller } from "./access.ts";
-import { RememberedAnswers } from "./idempotency.ts";
+import { ownKey, RememberedAnswers } from "./idempotency.ts";
 import { refusedAbout } from "./refused.ts";
 import { type Handlers, ok } from "./register.ts";
 
@@ -112,11 +112,6 @@ export async function aboutAccount<T>(attempt: Promise<T>): Promise<T> {
     if (!(error instanceof LoginRefusal) || error.account === undefined) throw error;
     throw refusedAbout(error, "user", String(error.account));
   }
-}
-
-/** A key is its caller's own: somebody else's answer holds a secret. */
-function ownKey(idempotency: { key: string; bodyHash: string } | null, { actor }: Caller): typeof idempotency {
-  return idempotency && { ...idempotency, key: `${actor} ${idempotency.key}` };
 }
 
 async function encodeCaller(room: AccountRoom, caller: Caller): Promise<CurrentUser> {

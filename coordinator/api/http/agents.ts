@@ -19,7 +19,7 @@ import { encodeAgent, encodeEnrolmentToken, timestamp } from "../encode.ts";
 import { encodeHistory } from "../encode-figures.ts";
 import { byOf } from "./access.ts";
 import type { Permit } from "./guard.ts";
-import { RememberedAnswers } from "./idempotency.ts";
+import { ownKey, RememberedAnswers } from "./idempotency.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type AgentRoutes = Extract<
@@ -50,8 +50,8 @@ export function agentHandlers(
   /** Whoever may change a compute resource may bring agents in there. */
   const mayPlace = async (name: string, permit: Permit): Promise<void> => {
     const id = await sources.resources.compute_resource.numberOf(name);
-    if (id === undefined) throw new AiravataError("resource_not_found", `there is no compute resource "${name}"`);
-    await permit.require("compute_resource", id, "write");
+    if (id === undefined) throw new AiravataError("resource_not_found", unseen(name));
+    await permit.require("compute_resource", id, "write", name);
   };
   const created = new RememberedAnswers<CreatedEnrolmentToken>();
   return {
@@ -108,7 +108,7 @@ export function agentHandlers(
         usesMax: body.uses,
         project: body.any_project ? null : await permit.project(body.project, "operate"),
       };
-      const { answer, replayed } = await created.once(idempotency, async () => {
+      const { answer, replayed } = await created.once(ownKey(idempotency, caller), async () => {
         const { record, token } = await createEnrolmentToken(sources, request, byOf(caller));
         return { ...encodeEnrolmentToken(record), token };
       });
@@ -131,6 +131,11 @@ export function agentHandlers(
       return ok(encodeEnrolmentToken(await revokeEnrolmentToken(enrolment, params.id, byOf(caller))));
     },
   };
+}
+
+/** In the words for one that may not be seen. */
+function unseen(resource: string): string {
+  return `there is no compute resource ${resource}, or you may not see it`;
 }
 
 const REPLAYED = { "idempotency-replayed": "true" };

@@ -9,6 +9,7 @@ import {
   bindCredential,
   findResource,
   listBindings,
+  type ResourceRef,
   unbindCredential,
 } from "../../domain/credential/binding.ts";
 import {
@@ -28,7 +29,7 @@ import { listShares } from "../../domain/share/share.ts";
 import { timestamp, timestampOrNull } from "../encode.ts";
 import { byOf } from "./access.ts";
 import { encodeShares, granteeName } from "./grants.ts";
-import { RememberedAnswers } from "./idempotency.ts";
+import { ownKey, RememberedAnswers } from "./idempotency.ts";
 import { type Handlers, ok } from "./register.ts";
 
 type CredentialRoutes = Extract<
@@ -46,10 +47,8 @@ export function credentialHandlers(
       const { name, type, description, username } = body;
       const project = body.project === undefined ? null : await sources.projectNumber(body.project);
       if (project === undefined) throw noProject(body.project);
-      if (project !== null) await permit.require("project", project, "submit");
-      // A key is its caller's: nobody is answered with what another one made.
-      const request = idempotency && { ...idempotency, key: `${caller.actor} ${idempotency.key}` };
-      const { answer, replayed } = await created.once(request, async () => {
+      if (project !== null) await permit.require("project", project, "submit", body.project);
+      const { answer, replayed } = await created.once(ownKey(idempotency, caller), async () => {
         const made = { name, type, description, username, project };
         return encode(await createCredential(sources, made, bytesOf(body.secret), byOf(caller)));
       });
@@ -91,13 +90,23 @@ export function credentialHandlers(
     listCredentialBindings: async ({ params }) => ok(encodeBindings(await listBindings(sources, params.credential))),
     bindCredential: async ({ params, body, caller, permit }) => {
       const resource = await findResource(sources, body);
-      await permit.require(resource.type, resource.id, "write");
+      await permit.require(resource.type, resource.id, "write", resource.named);
       return ok(encodeBindings(await bindCredential(sources, params.credential, resource, byOf(caller))));
     },
     unbindCredential: async ({ params, query, caller, permit }) => {
-      const resource = await findResource(sources, query);
-      await permit.require(resource.type, resource.id, "write");
-      return ok(encodeBindings(await unbindCredential(sources, params.credential, resource, byOf(caller))));
+      const { credential } = params;
+      const resource = await findResource(sources, query).catch((error: unknown) => error as Error);
+      const ofResource = !(resource instanceof Error) && (await permit.may(resource.type, resource.id, "write"));
+      if (!ofResource) {
+        // Nobody else's resource keeps a credential from whom it belongs to; what it is not bound to he may not learn here.
+        await permit.require("credential", credential, "manage");
+        if (resource instanceof Error) throw resource;
+        const isBound = (await listBindings(sources, credential)).some((binding) => isOf(binding, resource));
+        if (!isBound) await permit.require(resource.type, resource.id, "read", resource.named);
+      }
+      const left = await unbindCredential(sources, credential, resource, byOf(caller));
+      // Who may change the resource need not be shown what else the credential is for.
+      return ok(encodeBindings((await permit.may("credential", credential, "read")) ? left : []));
     },
     credentialUsage: async ({ params, query }) => {
       const page = await listUses(sources, params.credential, query);
@@ -109,6 +118,10 @@ export function credentialHandlers(
     },
     rotateVaultKey: async ({ caller }) => ok({ key: await rotateVaultKey(sources, byOf(caller)) }),
   };
+}
+
+function isOf({ resource }: Binding, { type, id }: ResourceRef): boolean {
+  return resource.type === type && resource.id === id;
 }
 
 function bytesOf(secret: string): Buffer {

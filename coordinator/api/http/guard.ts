@@ -48,8 +48,12 @@ export interface Permit {
   visibleExperiments(): Promise<VisibleExperiments | null>;
   /** The number of a project on which the caller has the permission. Throws `forbidden`, `project_not_found`. */
   project(name: string, permission: Permissions["project"]): Promise<ProjectId>;
-  /** Throws `forbidden`, or that there is no such thing when the caller may not see it. */
-  require(on: ObjectType, id: string | number, permission: string): Promise<void>;
+  /**
+   * Throws `forbidden`, or that there is no such thing when the caller may not see it. `name`: as he named it; a number
+   * that he did not say would tell him that it is there.
+   */
+  require(on: ObjectType, id: string | number, permission: string, name?: string): Promise<void>;
+  may(on: ObjectType, id: string | number, permission: string): Promise<boolean>;
 }
 
 export interface Guard {
@@ -147,9 +151,13 @@ export function createGuard({ access, experiment, numberOf, projects }: GuardSou
           permit.asked = true;
           return projectNamed(caller, name, permission);
         },
-        require: (on: ObjectType, object: string | number, permission: string) => {
+        require: (on: ObjectType, object: string | number, permission: string, name?: string) => {
           permit.asked = true;
-          return require(caller, on, String(object), permission);
+          return require(caller, on, String(object), permission, name);
+        },
+        may: (on: ObjectType, object: string | number, permission: string) => {
+          permit.asked = true;
+          return allows(caller, on, String(object), permission);
         },
       };
       return permit;

@@ -9,10 +9,20 @@ const KEPT_MS = 24 * 3_600_000;
 /** Answers of a kilobyte: a megabyte. */
 const KEPT_MAX = 1_000;
 
+interface Request {
+  key: string;
+  bodyHash: string;
+}
+
 interface Kept<T> {
   bodyHash: string;
   atMs: number;
   answer: Promise<T>;
+}
+
+/** A key is its caller's: nobody is answered with what another one made. */
+export function ownKey(idempotency: Request | null, { actor }: { actor: number }): Request | null {
+  return idempotency && { ...idempotency, key: `${actor} ${idempotency.key}` };
 }
 
 export class RememberedAnswers<T> {
@@ -24,10 +34,7 @@ export class RememberedAnswers<T> {
   }
 
   /** `create` runs once for a key. Throws `idempotency_key_reused` when the key came with another body. */
-  async once(
-    request: { key: string; bodyHash: string } | null,
-    create: () => Promise<T>,
-  ): Promise<{ answer: T; replayed: boolean }> {
+  async once(request: Request | null, create: () => Promise<T>): Promise<{ answer: T; replayed: boolean }> {
     if (request === null) return { answer: await create(), replayed: false };
     this.forgetOld();
     const known = this.kept.get(request.key);

@@ -12,14 +12,14 @@ export type { Binding, ResourceRef };
 export async function findResource(
   { resources }: CredentialSources,
   { compute_resource: compute, storage_resource: storage }: Partial<Record<BindableType, string | undefined>>,
-): Promise<ResourceRef> {
+): Promise<ResourceRef & { named: string }> {
   if ((compute === undefined) === (storage === undefined)) {
     throw new AiravataError("request_invalid", "name one of `compute_resource` and `storage_resource`");
   }
   const type = compute === undefined ? "storage_resource" : "compute_resource";
   const name = (compute ?? storage) as string;
   const id = await resources[type].numberOf(name);
-  if (id !== undefined) return { type, id };
+  if (id !== undefined) return { type, id, named: name };
   throw new AiravataError("resource_not_found", `there is no ${type.replace("_", " ")} ${name}, or you may not see it`);
 }
 

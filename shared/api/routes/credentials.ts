@@ -106,7 +106,7 @@ export const credentialRoutes = {
   bindCredential: {
     method: "POST",
     path: `${ONE}/bindings`,
-    summary: "Bind a credential to a resource that one may change; again changes nothing",
+    summary: "Bind a credential that one may change to a resource that one may change; again changes nothing",
     tag: "credentials",
     params,
     body: credential.BindCredential,
@@ -115,7 +115,8 @@ export const credentialRoutes = {
   unbindCredential: {
     method: "DELETE",
     path: `${ONE}/bindings`,
-    summary: "Take a binding away; again changes nothing",
+    summary:
+      "Take a binding away from a credential that one manages, or from a resource that one may change; again changes nothing",
     tag: "credentials",
     params,
     query: credential.unbindQuery,

@@ -87,7 +87,7 @@ test("owner, reader, writer, stranger, member of a group, administrator", async 
   assert.ok((await alice.client.call("getCredential", { params })).deleted_at);
 });
 
-test("binding needs to see the credential and to change the resource; a project's credential is its managers'", async (t) => {
+test("binding needs to change the credential and to change the resource; a project's credential is its managers'", async (t) => {
   const at = await startTestCoordinator(t);
   const alice = await createUser(at, { username: "alice" });
   const bob = await createUser(at, { username: "bob" });
@@ -121,4 +121,56 @@ test("binding needs to see the credential and to change the resource; a project'
   await at.client.call("setProjectMember", { params: { project: "physics" }, body: { user: "bob", role: "owner" } });
   const { id } = await alice.client.call("createCredential", { body: forProject });
   assert.deepEqual(await everything(bob.client, id), { ...all("ok"), share: "user_not_found" });
+});
+
+test("whose credential it is takes every binding away, and who may change a resource those of it; readers bind nothing", async (t) => {
+  const at = await startTestCoordinator(t);
+  const [ada, mallory] = await Promise.all([
+    createUser(at, { username: "ada" }),
+    createUser(at, { username: "mallory" }),
+  ]);
+  for (const [project, owner] of [
+    ["adas", "ada"],
+    ["mallorys", "mallory"],
+  ] as const) {
+    await at.client.call("createProject", { body: { name: project } });
+    await at.client.call("setProjectMember", { params: { project }, body: { user: owner, role: "owner" } });
+  }
+  const body = { name: "key", type: "PASSWORD" as const, secret, project: "adas" };
+  const { id: credential } = await ada.client.call("createCredential", { body });
+  for (const name of ["trap", "other"]) {
+    const configuration = { host: "login.example" };
+    await mallory.client.call("createComputeResource", {
+      body: { name, kind: "slurm", configuration, project: "mallorys" },
+    });
+  }
+  const params = { credential };
+  const bind = ({ client }: { client: Client }) =>
+    told(client.call("bindCredential", { params, body: { compute_resource: "trap" } }));
+  const unbind = ({ client }: { client: Client }, compute_resource: string) =>
+    told(client.call("unbindCredential", { params, query: { compute_resource } }));
+  await ada.client.call("shareCredential", { params, body: { user: "mallory" } });
+  assert.equal(await bind(mallory), "forbidden");
+  await ada.client.call("shareCredential", { params, body: { user: "mallory", access: "write" } });
+  assert.equal(await bind(mallory), "ok");
+  await ada.client.call("unshareCredential", { params, query: { user: "mallory" } });
+  assert.equal(await told(ada.client.call("deleteCredential", { params })), "credential_bound");
+  // What it is not bound to is as little there for her as what never was.
+  assert.equal(await unbind(ada, "other"), "resource_not_found");
+  assert.equal(await unbind(ada, "never"), "resource_not_found");
+  assert.equal(await unbind(ada, "trap"), "ok");
+
+  await ada.client.call("shareCredential", { params, body: { user: "mallory", access: "write" } });
+  assert.equal(await bind(mallory), "ok");
+  await ada.client.call("unshareCredential", { params, query: { user: "mallory" } });
+  // He may still free his resource; what else the credential is bound to is not shown to him.
+  const left = await mallory.client.call("unbindCredential", { params, query: { compute_resource: "trap" } });
+  assert.deepEqual(left.items, []);
+  assert.equal(await told(ada.client.call("deleteCredential", { params })), "ok");
+  const { items } = await ada.client.call("listAudit", { query: { project: "adas" } });
+  const ties = items.map(({ action }) => action).filter((action) => /bind$/.test(action));
+  assert.deepEqual(
+    ties.sort(),
+    ["bind", "bind", "unbind", "unbind"].map((verb) => `credential.${verb}`),
+  );
 });

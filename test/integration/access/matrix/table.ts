@@ -105,7 +105,7 @@ shareCredential          401    404      403    404       403      yes   yes    
 unshareCredential        401    404      403    404       403      yes   yes           401   401     401     401     401      401
 listCredentialBindings   401    404      yes    404       yes      yes   yes           401   401     401     401     401      401
 bindCredential           401    404      403    404       403      yes   yes           401   401     401     401     401      401
-unbindCredential         401    404      403    404       403      yes   yes           401   401     401     401     401      401
+unbindCredential         401    404      403    yes       403      yes   yes           401   401     401     401     401      401
 credentialUsage          401    404      yes    404       yes      yes   yes           401   401     401     401     401      401
 getVault                 401    403      403    403       403      403   yes           401   401     401     401     401      401
 rotateVaultKey           401    403      403    403       403      403   yes           401   401     401     401     401      401

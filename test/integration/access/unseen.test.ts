@@ -1,0 +1,65 @@
+/** What somebody learns of what he may not see, and can do to it: nothing. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ApiError } from "../../../shared/api/client.ts";
+import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
+import { createUser } from "../../support/users.ts";
+
+/** Somebody who owns the project `<name>s`. */
+async function owner(at: TestCoordinator, username: string) {
+  const user = await createUser(at, { username });
+  const project = `${username}s`;
+  await at.client.call("createProject", { body: { name: project } });
+  await at.client.call("setProjectMember", { params: { project }, body: { user: username, role: "owner" } });
+  return { ...user, project };
+}
+
+async function refusal(call: Promise<unknown>): Promise<string> {
+  const error = await call.then(
+    () => assert.fail("it was not refused"),
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof ApiError, String(error));
+  return `${error.code}: ${error.message}`;
+}
+
+test("what is there unseen is refused in the words for what is not there", async (t) => {
+  const at = await startTestCoordinator(t);
+  const [ada, mallory] = await Promise.all([owner(at, "ada"), owner(at, "mallory")]);
+  const configuration = { host: "login.example" };
+  await ada.client.call("createComputeResource", {
+    body: { name: "hidden", kind: "slurm", configuration, project: "adas" },
+  });
+  const secret = Buffer.from("hunter2").toString("base64");
+  const key = { name: "key", type: "PASSWORD" as const, secret };
+  const { id: credential } = await mallory.client.call("createCredential", { body: key });
+  const params = { credential };
+  const asks: ((name: string) => Promise<unknown>)[] = [
+    (compute_resource) =>
+      mallory.client.call("createEnrolmentToken", { body: { project: "mallorys", compute_resource } }),
+    (compute_resource) => mallory.client.call("bindCredential", { params, body: { compute_resource } }),
+    (compute_resource) => mallory.client.call("unbindCredential", { params, query: { compute_resource } }),
+  ];
+  for (const ask of asks) {
+    assert.equal((await refusal(ask("hidden"))).replaceAll("hidden", "absent"), await refusal(ask("absent")));
+  }
+  const inProject = (project: string) => mallory.client.call("createCredential", { body: { ...key, project } });
+  assert.equal((await refusal(inProject("adas"))).replaceAll("adas", "nones"), await refusal(inProject("nones")));
+});
+
+test("an Idempotency-Key is its caller's: nobody is answered with another one's enrolment token", async (t) => {
+  const at = await startTestCoordinator(t);
+  const [ada, mallory] = await Promise.all([owner(at, "ada"), owner(at, "mallory")]);
+  await at.client.call("setProjectMember", {
+    params: { project: "adas" },
+    body: { user: "mallory", role: "operator" },
+  });
+  const ask = { body: { project: "adas" }, idempotencyKey: "tuesday" };
+  const [hers, his, again] = [
+    await ada.client.call("createEnrolmentToken", ask),
+    await mallory.client.call("createEnrolmentToken", ask),
+    await ada.client.call("createEnrolmentToken", ask),
+  ];
+  assert.notEqual(his.token, hers.token);
+  assert.equal(again.token, hers.token);
+});
