@@ -1,6 +1,6 @@
 /**
  * Accounts of people, and their roles on the whole installation. Changes that take access away (disabling, another
- * password) end sessions and tokens in the same transaction.
+ * password) end sessions, and tokens where they are to, in the same transaction.
  */
 import type { Connection } from "../../db/connection.ts";
 import type { ConnectionPool } from "../../db/pool.ts";
@@ -52,12 +52,30 @@ export interface Changed {
   relationship: number;
 }
 
+export interface StoredPassword {
+  /** PHC string. */
+  phc: string;
+  /** When it was chosen, to the microsecond. Another cost of the same password leaves it. */
+  setAt: string;
+  /** How long somebody else has known it; null when its owner chose it. */
+  oneTimeAgeMs: number | null;
+}
+
+export interface NewPassword {
+  phc: string;
+  mustChange: boolean;
+  /** Whether the account's personal tokens end too. */
+  endTokens: boolean;
+  /** Only while the password is the one of `setAt` and the session is not revoked. That session does not end. */
+  only: { setAt: string; keep: number } | null;
+}
+
 export interface AccountStore {
   list(after: number, limit: number): Promise<StoredAccount[]>;
   find(which: number | string): Promise<StoredAccount | undefined>;
   byOidc(issuer: string, subject: string): Promise<StoredAccount | undefined>;
-  /** The PHC string; null without one. */
-  password(actor: ActorId): Promise<string | null>;
+  /** Undefined without one. */
+  password(actor: ActorId): Promise<StoredPassword | undefined>;
   /** Throws `username_taken`. */
   create(account: NewAccount, by: By): Promise<Changed>;
   /** The first account, when there is none at all: of two coordinators one makes it. */
@@ -66,10 +84,10 @@ export interface AccountStore {
   change(actor: ActorId, change: AccountChange, version: number | null, by: By): Promise<Changed | undefined>;
   /** Ends all sessions but `keep`, and, of a disabled account, all tokens. Undefined when nothing was to change. */
   setDisabled(actor: ActorId, disabled: boolean, by: By): Promise<StoredAccount | undefined>;
-  /** Another password ends all sessions but `keep`. */
+  /** Another password ends all sessions but `keep`. Undefined: there is no account, or what `only` asks does not hold. */
   setPassword(
     actor: ActorId,
-    password: { phc: string; mustChange: boolean; keep: number | null },
+    password: NewPassword,
     action: "user.reset_password" | "auth.password",
     by: By,
   ): Promise<StoredAccount | undefined>;
@@ -127,8 +145,13 @@ export function createAccountStore(pool: ConnectionPool): AccountStore {
     find: (which) => only(typeof which === "number" ? "a.actor = $1" : "a.username = $1", [which]),
     byOidc: (issuer, subject) => only("a.oidc_issuer = $1 and a.oidc_subject = $2", [issuer, subject]),
     password: async (actor) => {
-      const text = "select password from account where actor = $1";
-      return (await pool.rows<{ password: string | null }>(text, [actor]))[0]?.password ?? null;
+      const [row] = await pool.rows<{ password: string; set_at: string; one_time_age_ms: number | null }>(
+        `select password, password_set_at::text as set_at, case when password_must_change
+           then extract(epoch from now() - password_set_at)::float8 * 1000 end as one_time_age_ms
+         from account where actor = $1 and password is not null`,
+        [actor],
+      );
+      return row && { phc: row.password, setAt: row.set_at, oneTimeAgeMs: row.one_time_age_ms };
     },
     create: async (account, by) => {
       try {
@@ -170,19 +193,20 @@ export function createAccountStore(pool: ConnectionPool): AccountStore {
         await connection.rows(text, [actor, disabled], TIMEOUT_MS);
         if (disabled) {
           await endSessions(connection, actor, null, "disabled");
-          const tokens = "update personal_token set revoked_at = now() where actor = $1 and revoked_at is null";
-          await connection.rows(tokens, [actor], TIMEOUT_MS);
+          await endTokens(connection, actor);
         }
         return 0;
       });
       return changed?.account;
     },
-    setPassword: async (actor, { phc, mustChange, keep }, action, by) => {
+    setPassword: async (actor, { phc, mustChange, endTokens: tokensToo, only: condition }, action, by) => {
       const changed = await change(actor, by, action, async (connection) => {
+        if (condition && !(await holds(connection, actor, condition))) return undefined;
         const text = `update account set password = $2, password_must_change = $3, password_set_at = now(),
                         version = version + 1 where actor = $1`;
         await connection.rows(text, [actor, phc, mustChange], TIMEOUT_MS);
-        await endSessions(connection, actor, keep, "password");
+        await endSessions(connection, actor, condition?.keep ?? null, "password");
+        if (tokensToo) await endTokens(connection, actor);
         return 0;
       });
       return changed?.account;
@@ -191,6 +215,22 @@ export function createAccountStore(pool: ConnectionPool): AccountStore {
       await pool.rows("update account set password = $3 where actor = $1 and password = $2", [actor, before, phc]);
     },
   };
+}
+
+/** Under the account's lock, so that it holds until the end of the transaction. */
+async function holds(
+  connection: Connection,
+  actor: ActorId,
+  { setAt, keep }: NonNullable<NewPassword["only"]>,
+): Promise<boolean> {
+  const text = `select 1 from account a join login_session s using (actor)
+                where a.actor = $1 and a.password_set_at = $2::timestamptz and s.session = $3 and s.revoked_at is null`;
+  return (await connection.rows(text, [actor, setAt, keep], TIMEOUT_MS)).length > 0;
+}
+
+async function endTokens(connection: Connection, actor: ActorId): Promise<void> {
+  const text = "update personal_token set revoked_at = now() where actor = $1 and revoked_at is null";
+  await connection.rows(text, [actor], TIMEOUT_MS);
 }
 
 /** Of a person, all but `keep`. */

@@ -36,7 +36,15 @@ export interface NewSession {
   client: string;
   refreshHash: Buffer;
   ttlMs: number;
+  /** Of the password that was checked; null without one. */
+  passwordSetAt: string | null;
 }
+
+export type Opened =
+  | { kind: "opened"; session: number; ended: number[] }
+  /** `stale`: the password is another one by now. */
+  | { kind: "disabled" }
+  | { kind: "stale" };
 
 /** How a refresh went. `used`: it was used before, since so long; the domain says what that means. */
 export type Refreshed =
@@ -45,8 +53,8 @@ export type Refreshed =
   | { kind: "unknown" };
 
 export interface LoginStore {
-  /** Undefined when the account is disabled by now. Above `most` live ones the oldest is ended. */
-  open(session: NewSession, most: number, by: By): Promise<{ session: number; ended: number[] } | undefined>;
+  /** Above `most` live ones the oldest is ended. */
+  open(session: NewSession, most: number, by: By): Promise<Opened>;
   /** Undefined: revoked, run out, or its account is disabled. */
   live(session: number): Promise<LiveSession | undefined>;
   /**
@@ -130,12 +138,20 @@ export function createLoginStore(pool: ConnectionPool): LoginStore {
 
 async function open(
   connection: Connection,
-  { actor, how, client, refreshHash, ttlMs }: NewSession,
+  { actor, how, client, refreshHash, ttlMs, passwordSetAt }: NewSession,
   most: number,
   by: By,
-): Promise<{ session: number; ended: number[] } | undefined> {
-  const enabled = "select 1 from account where actor = $1 and disabled_at is null for update";
-  if ((await connection.rows(enabled, [actor], TIMEOUT_MS)).length === 0) return undefined;
+): Promise<Opened> {
+  // What changed while a login was under way is seen here: the lock waits for it, and then reads the row as it is.
+  const [account] = await connection.rows<{ is_enabled: boolean; is_same: boolean }>(
+    `select disabled_at is null as is_enabled,
+       ($2::text is null or password_set_at is not distinct from $2::timestamptz) as is_same
+     from account where actor = $1 for update`,
+    [actor, passwordSetAt],
+    TIMEOUT_MS,
+  );
+  if (!account?.is_same) return { kind: "stale" };
+  if (!account.is_enabled) return { kind: "disabled" };
   const [made] = await connection.rows<{ session: number }>(
     `insert into login_session (actor, how, address, client, expires_at)
      values ($1, $2, $3, $4, now() + $5 * interval '1 ms') returning session`,
@@ -155,7 +171,7 @@ async function open(
   await writeAudit(connection, [
     { by: { ...by, actor }, action: "auth.login", resource: sessionRef(session), after: { how, client } },
   ]);
-  return { session, ended: ended.map(({ session: id }) => id) };
+  return { kind: "opened", session, ended: ended.map(({ session: id }) => id) };
 }
 
 interface RefreshRow extends LiveRow {

@@ -51,7 +51,11 @@ export const LogOut = z
 export const LoggedOut = z.object({ ended: z.int().min(0) }).meta({ id: "LoggedOut" });
 
 export const ChangePassword = z
-  .strictObject({ current_password: Password, new_password: Password })
+  .strictObject({
+    current_password: Password,
+    new_password: Password,
+    end_tokens: z.boolean().default(false).meta({ description: "The caller's personal tokens end too." }),
+  })
   .meta({ id: "ChangePassword" });
 
 export const PasswordChanged = z.object({ changed: z.literal(true) }).meta({ id: "PasswordChanged" });

@@ -218,6 +218,8 @@ export const PASSWORD_LENGTH_MAX = 1_024;
 export const PASSWORD_CHECKS_AT_ONCE_MAX = 2;
 /** At 40 ms each and two at once the last one waits 4 s. */
 export const PASSWORD_CHECKS_WAITING_MAX = 200;
+/** A one-time password that was not used for so long: a week is an absence, and whoever passed it on still knows it. */
+export const ONE_TIME_PASSWORD_TTL_MS = 7 * 86_400_000;
 /** Failed logins of one account from one address without a delay; then 1 s, doubling. */
 export const LOGIN_PAIR_FREE = 5;
 /** Two guesses a minute are 3,000 a day: none against twelve characters. The person at the same address waits no longer. */

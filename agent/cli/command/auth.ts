@@ -70,8 +70,8 @@ export function addAuthCommands(program: Command, bind: Bind): void {
     {
       usage: "password",
       description: "change your password; your other logins end",
-      options: [PASSWORD_STDIN],
-      examples: ["auth password", 'auth password --password-stdin < "old-and-new.txt"'],
+      options: [["--end-tokens", "end all of your personal tokens too"], PASSWORD_STDIN],
+      examples: ["auth password", "auth password --end-tokens", 'auth password --password-stdin < "old-and-new.txt"'],
     },
     bind,
     password,
@@ -199,10 +199,14 @@ async function refresh(invocation: Invocation): Promise<undefined> {
 
 async function password(invocation: Invocation): Promise<undefined> {
   const { client } = await invocation.connect();
+  const { endTokens = false } = invocation.options as { endTokens?: boolean };
+  const tokens = endTokens ? { end_tokens: true } : {};
   const [current = "", next = ""] = await passwords(invocation, ["your present password", "your new password"]);
-  await client.call("changePassword", { body: { current_password: current, new_password: next } });
+  await client.call("changePassword", { body: { current_password: current, new_password: next, ...tokens } });
   if (invocation.json) return printJson(invocation, { changed: true }) as undefined;
-  invocation.out.write("The password is changed; your other logins have ended.\n");
+  invocation.out.write(
+    `The password is changed; your other logins${endTokens ? " and your personal tokens" : ""} have ended.\n`,
+  );
 }
 
 async function sessions(invocation: Invocation): Promise<undefined> {

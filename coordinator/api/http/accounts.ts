@@ -50,8 +50,8 @@ export function accountHandlers(room: AccountRoom): Handlers<keyof typeof accoun
     },
     logOut: async ({ body, caller }) => ok({ ended: await logOut(room, byOf(caller), body.everywhere) }),
     changePassword: async ({ body, caller }) => {
-      const { current_password: current, new_password: next } = body;
-      await aboutAccount(changePassword(room, { current, next }, byOf(caller)));
+      const { current_password: current, new_password: next, end_tokens: endTokens } = body;
+      await aboutAccount(changePassword(room, { current, next, endTokens }, byOf(caller)));
       return ok({ changed: true });
     },
     listSessions: async ({ caller }) => {

@@ -138,7 +138,7 @@ export async function enableAccount(sources: AccountSources, which: string, by: 
   return setDisabled(sources, which, false, by);
 }
 
-/** A new one-time password, in this answer and nowhere else; his sessions end. Throws `user_not_found`. */
+/** A new one-time password, in this answer and nowhere else; his sessions and tokens end. Throws `user_not_found`. */
 export async function resetPassword(
   sources: AccountSources,
   which: string,
@@ -147,7 +147,7 @@ export async function resetPassword(
   sources.checkLeads();
   const { actor } = await findAccount(sources, which);
   const password = oneTimePassword();
-  const change = { phc: await hashPassword(password), mustChange: true, keep: null };
+  const change = { phc: await hashPassword(password), mustChange: true, endTokens: true, only: null };
   const account = await sources.accounts.setPassword(actor, change, "user.reset_password", by);
   sources.recognition.forgetActor(actor);
   return { account: account as StoredAccount, password };

@@ -7,7 +7,11 @@
 import { randomBytes } from "node:crypto";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Logger } from "../../../shared/log/log.ts";
-import { REFRESH_GRACE_MS, SESSIONS_PER_ACCOUNT_MAX } from "../../../shared/model/constants.ts";
+import {
+  ONE_TIME_PASSWORD_TTL_MS,
+  REFRESH_GRACE_MS,
+  SESSIONS_PER_ACCOUNT_MAX,
+} from "../../../shared/model/constants.ts";
 import type { ActorId } from "../../../shared/model/ids.ts";
 import type { StoredAccount } from "../../store/accounts.ts";
 import type { LoginHow, LoginStore, StoredSession } from "../../store/logins.ts";
@@ -51,6 +55,9 @@ export class LoginRefusal extends AiravataError {
   }
 }
 
+const DAY_MS = 86_400_000;
+const NOT_RIGHT = "the username or the password is not right";
+
 /** Throws `login_refused`, `account_disabled`, `too_many_attempts`, `coordinator_busy`. */
 export async function logIn(
   sources: LoginSources,
@@ -62,28 +69,34 @@ export async function logIn(
   const name = username.toLowerCase();
   throttle.begin(name, by.address);
   const account = await accounts.find(name);
-  const stored = account ? await accounts.password(account.actor) : null;
-  if (!(await checkPassword(password, stored)) || !account || stored === null) {
-    throw new LoginRefusal("login_refused", "the username or the password is not right", account?.actor);
+  const stored = account && (await accounts.password(account.actor));
+  if (!(await checkPassword(password, stored?.phc ?? null)) || !account || !stored) {
+    throw new LoginRefusal("login_refused", NOT_RIGHT, account?.actor);
   }
   throttle.succeeded(name, by.address);
-  if (isOutdated(stored)) await accounts.rehash(account.actor, stored, await hashPassword(password));
-  return openSession(sources, account, { how: "password", client }, by);
+  const { phc, setAt: passwordSetAt, oneTimeAgeMs } = stored;
+  if (oneTimeAgeMs !== null && oneTimeAgeMs > ONE_TIME_PASSWORD_TTL_MS) {
+    const text = `this one-time password is older than ${ONE_TIME_PASSWORD_TTL_MS / DAY_MS} days: ask for a new one`;
+    throw new LoginRefusal("login_refused", text, account.actor);
+  }
+  if (isOutdated(phc)) await accounts.rehash(account.actor, phc, await hashPassword(password));
+  return openSession(sources, account, { how: "password", client, passwordSetAt }, by);
 }
 
-/** For whoever has proven who he is. Throws `account_disabled`. */
+/** For whoever has proven who he is. Throws `account_disabled`, and `login_refused` when that password was changed since. */
 export async function openSession(
   sources: LoginSources,
   account: Pick<StoredAccount, "actor" | "username" | "passwordMustChange">,
-  { how, client }: { how: LoginHow; client: string },
+  { how, client, passwordSetAt = null }: { how: LoginHow; client: string; passwordSetAt?: string | null },
   by: By,
 ): Promise<Login> {
   sources.checkLeads();
   const { logins, recognition, refreshTtlMs: ttlMs } = sources;
   const refreshToken = newRefreshToken();
-  const session = { actor: account.actor, how, client, refreshHash: secretHash(refreshToken), ttlMs };
+  const session = { actor: account.actor, how, client, refreshHash: secretHash(refreshToken), ttlMs, passwordSetAt };
   const opened = await logins.open(session, SESSIONS_PER_ACCOUNT_MAX, by);
-  if (!opened) {
+  if (opened.kind === "stale") throw new LoginRefusal("login_refused", NOT_RIGHT, account.actor);
+  if (opened.kind === "disabled") {
     const text = `the account ${account.username} is disabled: ask an administrator`;
     throw new LoginRefusal("account_disabled", text, account.actor);
   }
@@ -138,10 +151,13 @@ export function listSessions({ logins }: LoginSources, by: By): Promise<StoredSe
   return logins.list(by.actor);
 }
 
-/** His other sessions end. Throws `login_refused` for a wrong present one, `password_refused`, `too_many_attempts`. */
+/**
+ * His other sessions end, and with `endTokens` his personal tokens. Throws `login_refused` for a wrong present one,
+ * `password_refused`, `too_many_attempts`, and `user_state_conflict` when his session or the password changed meanwhile.
+ */
 export async function changePassword(
   sources: LoginSources,
-  { current, next }: { current: string; next: string },
+  { current, next, endTokens }: { current: string; next: string; endTokens: boolean },
   by: By,
 ): Promise<void> {
   const { accounts, throttle } = sources;
@@ -150,14 +166,20 @@ export async function changePassword(
   const account = await accounts.find(by.actor);
   if (!account) throw new AiravataError("user_not_found", "there is no account for this login any more");
   throttle.begin(account.username, by.address);
-  if (!(await checkPassword(current, await accounts.password(account.actor)))) {
+  const stored = await accounts.password(account.actor);
+  if (!(await checkPassword(current, stored?.phc ?? null)) || !stored) {
     throw new LoginRefusal("login_refused", "the present password is not right", account.actor);
   }
   throttle.succeeded(account.username, by.address);
   checkPasswordRules(next, account.username);
   if (next === current) throw new AiravataError("password_refused", "the password is the one that you have");
-  const change = { phc: await hashPassword(next), mustChange: false, keep };
-  await accounts.setPassword(account.actor, change, "auth.password", by);
+  const change = { phc: await hashPassword(next), mustChange: false, endTokens, only: { setAt: stored.setAt, keep } };
+  if (!(await accounts.setPassword(account.actor, change, "auth.password", by))) {
+    throw new AiravataError(
+      "user_state_conflict",
+      "the password was changed or this login was ended meanwhile: nothing is changed; log in again",
+    );
+  }
   sources.recognition.forgetActor(account.actor);
 }
 

@@ -32,7 +32,7 @@ export const accountRoutes = {
   changePassword: {
     method: "POST",
     path: `${API_PREFIX}/auth/password`,
-    summary: "Change the caller's password; his other logins end",
+    summary: "Change the caller's password; his other logins end, and if he wants his personal tokens",
     tag: "accounts",
     body: account.ChangePassword,
     answers: { 200: json("Changed", account.PasswordChanged) },
@@ -142,7 +142,7 @@ export const accountRoutes = {
   resetPassword: {
     method: "POST",
     path: `${API_PREFIX}/users/{user}/reset-password`,
-    summary: "Give a user a new one-time password, which stands in this answer only; his logins end",
+    summary: "Give a user a new one-time password, which stands in this answer only; his logins and tokens end",
     tag: "accounts",
     params: account.userParams,
     answers: { 200: json("The user, with it", account.UserWithPassword) },

@@ -1,10 +1,13 @@
 /** Logins on a real coordinator: what ends them, that the end holds at once, and what a refresh token is good for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseDatabaseUrl } from "../../../db/address.ts";
+import { openConnection } from "../../../db/connection.ts";
 import type { Scope } from "../../../shared/api/access.ts";
 import { type Client, createClient } from "../../../shared/api/client.ts";
 import type { Problem } from "../../../shared/api/problem.ts";
 import { LOGIN_PAIR_FREE } from "../../../shared/model/constants.ts";
+import { until } from "../../support/agent-peer.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 import { freshDatabase, rowsOf } from "../../support/postgres.ts";
 import { createUser, logIn } from "../../support/users.ts";
@@ -98,6 +101,81 @@ test("what ends a login ends it at once: logout, everywhere, one by one, another
   await gone(sixth.client, "what ended stays so");
   await gone(program, "what ended stays so: the token");
   await logIn(at.url, "ada", next);
+});
+
+test("a login that is under way while the password changes gets nowhere, and neither does another change", async (t) => {
+  const at = await startTestCoordinator(t);
+  const ada = await createUser(at, { username: "ada" });
+  const holding = await openConnection(parseDatabaseUrl(at.databaseUrl), { name: "test" });
+  at.defer(() => holding.end());
+  const whileOthers = async <T>(attempt: () => Promise<T>, change: string) => {
+    await holding.query("begin; select from account where username = 'ada' for update", 10_000);
+    const attempted = attempt();
+    attempted.catch(() => {});
+    const waiting = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await until(async () => (await rowsOf(at.databaseUrl, waiting)).length > 0, "it to wait");
+    await holding.query(`${change}; commit`, 10_000);
+    return attempted;
+  };
+  const otherPassword = "update account set password_set_at = clock_timestamp() where username = 'ada'";
+  await assert.rejects(
+    whileOthers(() => logIn(at.url, "ada", ada.password), otherPassword),
+    {
+      code: "login_refused",
+      message: /the username or the password is not right/,
+    },
+  );
+  const change = () =>
+    ada.client.call("changePassword", { body: { current_password: ada.password, new_password: "another few words" } });
+  await assert.rejects(whileOthers(change, otherPassword), { code: "user_state_conflict" });
+  const ended = `update login_session set revoked_at = now(), revoked_because = 'revoked' where session = ${ada.login.session}`;
+  await assert.rejects(whileOthers(change, ended), { code: "user_state_conflict" });
+  // Nothing of it was kept, and another cost of the same password refuses nobody.
+  await whileOthers(() => logIn(at.url, "ada", ada.password), "update account set version = version");
+});
+
+test("a reset ends personal tokens; a change of one's own ends them when that is wanted", async (t) => {
+  const at = await startTestCoordinator(t);
+  const ada = await createUser(at, { username: "ada" });
+  const program = async (client: Client) => {
+    const { token } = await client.call("createToken", { body: { name: "ci", scopes: ["read"] } });
+    return createClient({ server: at.url, token });
+  };
+  const change = (current: string, next: string, end_tokens?: true) =>
+    ada.client.call("changePassword", { body: { current_password: current, new_password: next, end_tokens } });
+  const first = await program(ada.client);
+  await change(ada.password, "another few words");
+  await first.call("currentUser", {});
+  await change("another few words", "yet another few words", true);
+  await assert.rejects(first.call("currentUser", {}), { code: "unauthorized" });
+  const second = await program(ada.client);
+  await second.call("currentUser", {});
+  await at.client.call("resetPassword", { params: { user: "ada" } });
+  await assert.rejects(second.call("currentUser", {}), { code: "unauthorized" });
+});
+
+test("a one-time password is good for a week", async (t) => {
+  const at = await startTestCoordinator(t);
+  const made = await at.client.call("createUser", { body: { username: "ada" } });
+  const age = (days: number) =>
+    rowsOf(
+      at.databaseUrl,
+      `update account set password_set_at = now() - interval '${days} days' where username = 'ada'`,
+    );
+  await age(6);
+  await logIn(at.url, "ada", made.one_time_password ?? "");
+  await age(8);
+  await assert.rejects(logIn(at.url, "ada", made.one_time_password ?? ""), {
+    code: "login_refused",
+    message: /older than 7 days: ask for a new one/,
+  });
+  const next = await at.client.call("resetPassword", { params: { user: "ada" } });
+  const { client } = await logIn(at.url, "ada", next.one_time_password ?? "");
+  await client.call("changePassword", {
+    body: { current_password: next.one_time_password ?? "", new_password: "a few words of ada" },
+  });
+  await age(8);
+  await logIn(at.url, "ada", "a few words of ada");
 });
 
 test("a personal token may what it is limited to, makes no token and changes no password", async (t) => {
