@@ -92,6 +92,7 @@ export interface CoordinatorOptions {
   log: Logger;
   /** Shorter ones for tests. */
   patience?: Patience;
+  connectionsMax?: number;
   /** In place of the one that the settings name. */
   authorization?: Authorization;
   /** Gives up waiting for the database and for leadership. */
@@ -127,7 +128,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const reachedAt = parseInternalAddress(settings.internalAddress);
   let reached: string | undefined;
   const logins = prepareLogins({ settings, url: () => reached, clock: systemClock });
-  const edge = await createEdge(settings, { log, patience: options.patience });
+  const edge = await createEdge(settings, { log, patience: options.patience, connectionsMax: options.connectionsMax });
   await migrateWhenUp(options);
   const store = createStore(options.databaseUrl, { log });
   const stored = store.history(SHARD);

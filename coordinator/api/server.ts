@@ -9,7 +9,7 @@ import { ACCESS } from "../../shared/api/access.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 import type { Logger } from "../../shared/log/log.ts";
 
-import { CONNECTIONS_MAX, LISTEN_BACKLOG } from "../../shared/model/constants.ts";
+import { LISTEN_BACKLOG } from "../../shared/model/constants.ts";
 import type { AccessControl } from "../domain/access/access.ts";
 import type { AccountRoom } from "../domain/account/room.ts";
 import { type AgentSources, measuredAgents } from "../domain/agent/agents.ts";
@@ -193,6 +193,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
     const { raw, id, caller, routeOptions } = request;
     const refusal = refusalFor(error, { raw, id, caller, route: routeOptions.config.routeId });
     if (refusal) options.refusals.record(refusal);
+    edge.refused(error.status, reply.raw);
     return sendProblem(reply, error, log);
   });
   server.setNotFoundHandler(answerAbsent);
@@ -245,7 +246,6 @@ export function createApiServer(options: ApiOptions): ApiServer {
       return mayAsk && isNotLeading(refusal) && forwarder.isNeeded && (await forwarder.http(request, reply));
     },
   );
-  server.server.maxConnections = CONNECTIONS_MAX;
   edge.guard(server.server);
   acceptUpgrades(server.server, { gate, forwarder, edge, tickets, agents, watchers, refusals: options.refusals });
 

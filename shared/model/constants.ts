@@ -176,6 +176,11 @@ export const WATCHERS_MAX = 1_000;
 export const WATCHER_PING_MS = 30_000;
 /** Connections in all: ten thousand agents, the watchers, and as many clients again. */
 export const CONNECTIONS_MAX = 20_000;
+/**
+ * Of them those of one network that are no WebSockets, a tenth: some 300 people with the six connections of a browser, or a
+ * fleet's ten thousand that come back over some seconds. Who wants to take all of them needs ten networks.
+ */
+export const NETWORK_CONNECTIONS_MAX = CONNECTIONS_MAX / 10;
 /** Requests that one coordinator forwards at once; a followed log is one for as long as it lasts: as many as watchers, twice. */
 export const FORWARDED_REQUESTS_MAX = 2_000;
 /** Tasks named by the events of the ring: 16 B each, so 8 MB. */

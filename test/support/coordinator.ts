@@ -46,6 +46,7 @@ export interface TestCoordinatorOptions {
   /** The engine of this process when silent. */
   authorization?: Partial<AuthorizationSettings>;
   patience?: Patience;
+  connectionsMax?: number;
   /** No OpenID provider when silent. */
   login?: Partial<LoginSettings>;
   token?: string;
@@ -114,6 +115,7 @@ export async function startTestCoordinator(
         ...options.login,
       },
       patience: options.patience,
+      connectionsMax: options.connectionsMax,
       databaseUrl,
       vault: (options.vault ?? sealed)(),
       token,

@@ -6,6 +6,7 @@ import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { AiravataError } from "../../../shared/error/error.ts";
+import { plainAddress } from "../../domain/network.ts";
 
 export interface ClientOrigin {
   /** An IPv4-mapped address is written as IPv4. */
@@ -41,9 +42,7 @@ export function noteOrigin(request: IncomingMessage, origin: ClientOrigin): Clie
 
 /** How requests are traced back through the proxies of `trusted` (addresses and CIDR). Throws `setting_invalid`. */
 export function createOriginFinder(trusted: readonly string[]): (request: IncomingMessage) => ClientOrigin {
-  const proxies = blockListOf(trusted);
-  const isTrusted = (address: string): boolean =>
-    isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+  const isTrusted = createProxyList(trusted);
   return (request) => {
     const peer = plainAddress(request.socket.remoteAddress);
     const isTls = (request.socket as TLSSocket).encrypted === true;
@@ -58,10 +57,28 @@ export function createOriginFinder(trusted: readonly string[]): (request: Incomi
   };
 }
 
+/** Whether an address, as `plainAddress` writes it, is of `trusted`. Throws `setting_invalid`. */
+function createProxyList(trusted: readonly string[]): (address: string) => boolean {
+  const proxies = blockListOf(trusted);
+  return (address) => isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+}
+
+/** Whose connections are of many, or of nobody from outside: trusted proxies' and loopback's. Throws `setting_invalid`. */
+export function createExemption(trusted: readonly string[]): (address: string | undefined) => boolean {
+  const isTrusted = createProxyList(trusted);
+  return (address) => {
+    const plain = plainAddress(address);
+    return isLoopbackAddress(plain) || isTrusted(plain);
+  };
+}
+
 /** A proxy on this machine also comes from loopback, but says for whom it asks. */
 function isFromLoopback({ headers, socket }: IncomingMessage): boolean {
   if (headers["x-forwarded-for"] !== undefined || headers.forwarded !== undefined) return false;
-  const address = plainAddress(socket.remoteAddress);
+  return isLoopbackAddress(plainAddress(socket.remoteAddress));
+}
+
+function isLoopbackAddress(address: string): boolean {
   return isIP(address) === 4 ? address.startsWith("127.") : address === "::1";
 }
 
@@ -85,10 +102,6 @@ function clientOf(peer: string, forwarded: string | string[] | undefined, isTrus
 /** The nearest proxy's word stands last. */
 function lastOf(header: string | string[] | undefined): string | undefined {
   return header === undefined ? undefined : String(header).split(",").at(-1)?.trim();
-}
-
-function plainAddress(address: string | undefined): string {
-  return (address ?? "unknown").replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
 }
 
 function blockListOf(entries: readonly string[]): BlockList {

@@ -4,15 +4,18 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ServerOptions as HttpsOptions } from "node:https";
+import type { Duplex } from "node:stream";
 import { API_PREFIX } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import type { Logger } from "../../../shared/log/log.ts";
+import { CONNECTIONS_MAX, NETWORK_CONNECTIONS_MAX } from "../../../shared/model/constants.ts";
 import type { ActorId } from "../../../shared/model/ids.ts";
 import type { Statement } from "../../domain/forward/statement.ts";
 import { checkAgentCertificate } from "./agent-certificate.ts";
 import { type CertificateKeeper, keepCertificate, type Pair } from "./certificate.ts";
-import { type ClientOrigin, createOriginFinder, noteOrigin } from "./client.ts";
+import { type ClientOrigin, createExemption, createOriginFinder, noteOrigin } from "./client.ts";
 import { createCrossOrigin } from "./cross-origin.ts";
+import { boundCrowd, type Crowd } from "./crowd.ts";
 import { createPeerTls, type PeerTls } from "./peer.ts";
 import { createRateLimits } from "./rate.ts";
 import { boundAnswers, boundHandshakes, KEEP_ALIVE, PATIENCE, type Patience } from "./slow.ts";
@@ -51,6 +54,10 @@ export interface Edge {
   admitted(request: IncomingMessage, actor: ActorId, stated: Statement | undefined): void;
   /** Headers that the answer carries because of how the request came. */
   headers(request: IncomingMessage): Record<string, string>;
+  /** An answer says no: who was not admitted keeps no connection that others lack. */
+  refused(status: number, response: ServerResponse): void;
+  /** The connection became a WebSocket: it is no longer counted as its network's. */
+  upgraded(socket: Duplex): void;
   /** Before a WebSocket is opened. Throws `origin_refused`, `client_certificate_required`. */
   checkSocket(request: IncomingMessage, isAgent: boolean, stated: Statement | undefined): void;
   /** Days and the like for metrics. */
@@ -67,8 +74,9 @@ const HEALTH_PREFIX = `${API_PREFIX}/health`;
 /** Throws `setting_invalid`. */
 export async function createEdge(
   settings: EdgeSettings,
-  { log, patience = PATIENCE, lookMs }: { log: Logger; patience?: Patience; lookMs?: number },
+  options: { log: Logger; patience?: Patience; lookMs?: number; connectionsMax?: number },
 ): Promise<Edge> {
+  const { log, patience = PATIENCE, lookMs, connectionsMax = CONNECTIONS_MAX } = options;
   const { trustedProxies = [], requireHttps = false, agentCaFile, caFile } = settings;
   const certificate = await certificateOf(settings, { log, lookMs });
   if (requireHttps && certificate === undefined && trustedProxies.length === 0) {
@@ -78,6 +86,8 @@ export async function createEdge(
     );
   }
   const find = createOriginFinder(trustedProxies);
+  const isExempt = createExemption(trustedProxies);
+  let crowd: Crowd | undefined;
   const cross = createCrossOrigin(settings.corsOrigins ?? []);
   const { rateLimit: enabled = false, requestsPerMinute: perMinute = 6_000 } = settings;
   const limits = createRateLimits({ enabled, perMinute });
@@ -102,6 +112,8 @@ export async function createEdge(
     peer: await createPeerTls({ caFile, own: () => certificate?.own ?? [] }),
     guard(server) {
       boundAnswers(server, patience);
+      const perNetwork = Math.ceil((connectionsMax * NETWORK_CONNECTIONS_MAX) / CONNECTIONS_MAX);
+      crowd = boundCrowd(server, { max: connectionsMax, perNetwork, isExempt, log });
       if (certificate === undefined) return;
       boundHandshakes(server);
       certificate.onChange((pair) => {
@@ -111,6 +123,7 @@ export async function createEdge(
     },
     arrived(request, response, stated) {
       if (stated) {
+        crowd?.release(request.socket);
         noteOrigin(request, { address: stated.client, isSecure: false, isLoopback: false, isLocal: false });
         return false;
       }
@@ -128,13 +141,18 @@ export async function createEdge(
       const isSecure = originOf(request).isSecure;
       return { ...cross.headers(request), ...(isSecure ? { "strict-transport-security": STRICT_TRANSPORT } : {}) };
     },
+    refused(status, response) {
+      if ((status === 401 || status === 429) && crowd?.isDense()) response.shouldKeepAlive = false;
+    },
+    upgraded: (socket) => crowd?.release(socket),
     checkSocket(request, isAgent, stated) {
       cross.checkSocket(request);
       if (isAgent && !stated && agentCaFile !== undefined) checkAgentCertificate(request);
     },
     figures: (): Record<string, number> => {
-      if (certificate === undefined) return {};
-      return { tls_certificate_expiry_seconds: Math.floor((certificate.expiresAtMs - Date.now()) / 1_000) };
+      const counts = crowd?.figures() ?? {};
+      if (certificate === undefined) return counts;
+      return { ...counts, tls_certificate_expiry_seconds: Math.floor((certificate.expiresAtMs - Date.now()) / 1_000) };
     },
     reload: async () => (await certificate?.reload()) ?? false,
     close: () => certificate?.close(),

@@ -3,10 +3,10 @@
  * fleet that comes back and a person who types are not in each other's way. Kept in memory, per coordinator.
  */
 import type { IncomingMessage } from "node:http";
-import { isIPv6 } from "node:net";
 import { API_PREFIX } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
+import { networkOf } from "../../domain/network.ts";
 import { TokenBuckets } from "./buckets.ts";
 import type { ClientOrigin } from "./client.ts";
 
@@ -66,16 +66,4 @@ export function createRateLimits(options: { enabled: boolean; perMinute: number;
 
 function isAgents({ url = "" }: IncomingMessage): boolean {
   return url.startsWith(AGENT_PREFIX);
-}
-
-/** Who has one address of IPv6 has at least 2^64 of them: its /64 counts. Exported for tests. */
-export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  // A dotted tail is two groups of the lower half, which is cut off.
-  const [head = "", tail] = address.replace(/\d+\.\d+\.\d+\.\d+$/, "0:0").split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const groups = tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill("0"), ...right];
-  const upper = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${upper.join(":")}::/64`;
 }

@@ -30,7 +30,7 @@ export function splice(client: End, dispatcher: End & { response: IncomingMessag
     socket.once("close", () => {
       if (--open === 0) return ended();
       other.end();
-      setTimeout(() => other.destroy(), LAST_WORDS_MS).unref();
+      leave(other);
     });
     socket.pipe(other);
   }
@@ -47,6 +47,12 @@ export function relayRefusal(response: IncomingMessage, client: Duplex): void {
   response.on("error", () => client.destroy());
   // Its length stands in the head, or the end of the connection is the end of the body.
   response.pipe(client);
+  response.once("close", () => leave(client));
+}
+
+/** Whoever was told the last does not keep his half of the connection: no server looks after it. */
+export function leave(socket: Duplex): void {
+  setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
 }
 
 function headOf({ statusCode = 502, statusMessage }: IncomingMessage, headers: string[]): string {

@@ -17,6 +17,7 @@ import type { Edge } from "../edge/edge.ts";
 import { type Tickets, ticketOf } from "../edge/tickets.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import { NOT_LEADING_HEADER } from "../forward/headers.ts";
+import { leave } from "../forward/splice.ts";
 import type { Caller, Gate } from "../http/access.ts";
 import { checkScope } from "../http/guard.ts";
 import { problemOf, refusalOf } from "../http/problem.ts";
@@ -67,17 +68,27 @@ export function acceptUpgrades(
       throw new AiravataError("route_not_found", "there is no WebSocket here");
     }
     if (!isAgent) checkScope("events", need, admitted);
-    if (!stated && forwarder.isNeeded && (await forwarder.upgrade(request, { socket, head }, admitted, id))) return;
+    if (!stated && forwarder.isNeeded && (await forwarder.upgrade(request, { socket, head }, admitted, id))) {
+      // Also one whose upgrade was refused, whose answer ends it.
+      edge.upgraded(socket);
+      return;
+    }
     const caller = ticket === undefined ? admitted : { ...admitted, ...tickets.redeem(ticket) };
     if (!isAgent) checkScope("events", ACCESS.events, caller);
     edge.admitted(request, caller.actor, stated);
     if (socket.destroyed) return;
     if (isAgent) {
       agents.admit();
-      agentServer.handleUpgrade(request, socket, head, (webSocket) => agents.accept(webSocket, socket, caller.address));
+      agentServer.handleUpgrade(request, socket, head, (webSocket) => {
+        edge.upgraded(socket);
+        agents.accept(webSocket, socket, caller.address);
+      });
     } else {
       watchers.admit();
-      watcherServer.handleUpgrade(request, socket, head, (webSocket) => watchers.accept(webSocket, caller));
+      watcherServer.handleUpgrade(request, socket, head, (webSocket) => {
+        edge.upgraded(socket);
+        watchers.accept(webSocket, caller);
+      });
     }
   };
   server.on("upgrade", (request, socket, head) => {
@@ -117,4 +128,5 @@ function refuse(socket: Duplex, error: AiravataError, id: string): void {
     ...(problem.code === "not_leading" ? [`${NOT_LEADING_HEADER}: true`] : []),
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  leave(socket);
 }

@@ -3,7 +3,6 @@
  * person who has logged in well from an address has his own room there, whatever others try from it. An attempt counts
  * from its beginning, so that a thousand at once are a thousand.
  */
-import { isIP } from "node:net";
 import { AiravataError } from "../../../shared/error/error.ts";
 import {
   LOGIN_ADDRESS_DELAY_MS_MAX,
@@ -13,6 +12,7 @@ import {
   LOGIN_PAIR_FREE,
   LOGIN_THROTTLE_ENTRIES_MAX,
 } from "../../../shared/model/constants.ts";
+import { networkOf } from "../network.ts";
 
 /** Failures of one account from one address, or of one address. */
 interface Failures {
@@ -105,18 +105,6 @@ const PAIR: Bucket = { free: LOGIN_PAIR_FREE, delayMsMax: LOGIN_PAIR_DELAY_MS_MA
 const ADDRESS: Bucket = { free: LOGIN_ADDRESS_FREE, delayMsMax: LOGIN_ADDRESS_DELAY_MS_MAX };
 
 function keysOf(username: string, address: string | null): { pair: string; place: string } {
-  const place = placeOf(address);
+  const place = networkOf(address);
   return { place, pair: `${place} ${username.toLowerCase().slice(0, 200)}` };
-}
-
-/** One customer of a provider gets a /64 of IPv6 and uses any address of it. */
-export function placeOf(address: string | null): string {
-  const plain = (address ?? "unknown").replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
-  if (isIP(plain) !== 6) return plain;
-  const [head = "", tail] = plain.split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0");
-  const groups = [...left, ...zeros, ...right].slice(0, 4);
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`;
 }

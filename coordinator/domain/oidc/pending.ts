@@ -3,7 +3,7 @@
  * use. Who floods it from one address pushes out his own entries; a full one refuses new logins and ends nobody's.
  */
 import { AiravataError } from "../../../shared/error/error.ts";
-import { placeOf } from "../account/throttle.ts";
+import { networkOf } from "../network.ts";
 
 /** Some 600 bytes each: 6 MB. */
 const ENTRIES_MAX = 10_000;
@@ -36,7 +36,7 @@ export class PendingLogins<T> {
   put(key: string, value: T, address: string | null, lifetimeMs = this.lifetimeMs): void {
     const now = this.mono();
     this.sweep(now);
-    const place = placeOf(address);
+    const place = networkOf(address);
     const own = this.byAddress.get(place) ?? new Set();
     const [oldest] = own;
     if (own.size >= ENTRIES_PER_ADDRESS_MAX && oldest !== undefined) this.delete(oldest);

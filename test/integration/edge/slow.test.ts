@@ -1,6 +1,6 @@
 /** Clients that hold a connection without using it, over real sockets and with short limits. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -8,8 +8,10 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { WebSocket } from "ws";
+import { boundCrowd } from "../../../coordinator/api/edge/crowd.ts";
 import { boundAnswers, boundHandshakes, type Patience } from "../../../coordinator/api/edge/slow.ts";
 import { BEARER_SUBPROTOCOL_PREFIX, EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
+import { silentLogger } from "../../../shared/log/log.ts";
 import { until } from "../../support/agent-peer.ts";
 import { Authority } from "../../support/certificates.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
@@ -175,18 +177,22 @@ test("half-open handshakes end by themselves, and leave room for others", { skip
   for (const { answer } of [...silent, ...half, nonsense]) await answer;
 });
 
-test("who holds many handshakes open is turned away, and nobody else", async (t) => {
-  const server = createServer();
-  boundHandshakes(server, 4, 2);
-  const port = await listen(t, server);
-  /** Whether one from there is let in; the socket if so. */
-  const dial = async (localAddress: string): Promise<Socket | undefined> => {
+/** Whether a connection from an address is let in; its socket if so. */
+function dialler(t: TestContext, server: Server, port: number): (from: string) => Promise<Socket | undefined> {
+  return async (localAddress) => {
     const accepted = once(server, "connection") as Promise<[Socket]>;
     const near = connect({ port, host: "127.0.0.1", localAddress }).on("error", () => {});
     t.after(() => near.destroy());
     const [far] = await accepted;
     return far.destroyed ? undefined : far;
   };
+}
+
+test("who holds many handshakes open is turned away, and nobody else", async (t) => {
+  const server = createServer();
+  boundHandshakes(server, 4, 2);
+  const port = await listen(t, server);
+  const dial = dialler(t, server, port);
   const [first, second] = [await dial("127.0.0.1"), await dial("127.0.0.1")];
   assert.ok(first && second);
   assert.equal(await dial("127.0.0.1"), undefined);
@@ -200,4 +206,81 @@ test("who holds many handshakes open is turned away, and nobody else", async (t)
   assert.equal(await dial("127.0.0.4"), undefined);
   server.emit("secureConnection", second);
   assert.ok(await dial("127.0.0.4"));
+});
+
+test("a network holds only so many connections; WebSockets and those who speak for many are not counted", async (t) => {
+  const server = createServer();
+  const told: unknown[] = [];
+  const log = { ...silentLogger, warn: (_text: string, fields?: unknown) => void told.push(fields) };
+  const isExempt = (address: string | undefined): boolean => address === "127.0.0.9";
+  const crowd = boundCrowd(server, { max: 12, perNetwork: 2, isExempt, log, mono: () => 0 });
+  const port = await listen(t, server);
+  const dial = dialler(t, server, port);
+  const [first, second] = [await dial("127.0.0.1"), await dial("127.0.0.1")];
+  assert.ok(first && second);
+  assert.equal(await dial("127.0.0.1"), undefined);
+  assert.equal(await dial("127.0.0.1"), undefined);
+  assert.deepEqual(told, [{ network: "127.0.0.1", closed: 1 }]);
+  assert.ok(await dial("127.0.0.2"));
+  for (let i = 0; i < 3; i++) assert.ok(await dial("127.0.0.9"));
+  // One that is over makes room, and so does one that became a WebSocket, once.
+  first.destroy();
+  await once(first, "close");
+  assert.ok(await dial("127.0.0.1"));
+  crowd.release(second);
+  crowd.release(second);
+  assert.ok(await dial("127.0.0.1"));
+  assert.equal(await dial("127.0.0.1"), undefined);
+  assert.deepEqual([crowd.figures().connections_refused_total, crowd.isDense()], [3, true]);
+});
+
+test("a customer's /48 of IPv6 has two networks' worth", () => {
+  const server = new EventEmitter() as Server;
+  boundCrowd(server, { max: 100, perNetwork: 2, isExempt: () => false, log: silentLogger });
+  let remotePort = 0;
+  const isTaken = (remoteAddress: string): boolean => {
+    const socket = Object.assign(new EventEmitter(), { remoteAddress, remotePort: ++remotePort, destroyed: false });
+    server.emit("connection", Object.assign(socket, { destroy: () => (socket.destroyed = true) }));
+    return !socket.destroyed;
+  };
+  assert.deepEqual(
+    [1, 2, 3].map((host) => isTaken(`2001:db8:1:1::${host}`)),
+    [true, true, false],
+  );
+  assert.deepEqual(
+    [2, 3, 4].map((net) => isTaken(`2001:db8:1:${net}::1`)),
+    [true, true, false],
+  );
+  assert.ok(isTaken("2001:db8:2:1::1"));
+});
+
+test("where more than half of all connections are in use, who is not admitted loses his", async (t) => {
+  const at = await startTestCoordinator(t, { connectionsMax: 6 });
+  const port = portOf(at);
+  const ask = async (): Promise<Socket> => {
+    const { socket } = say(port, "GET /api/v1/agents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer nobody\r\n\r\n");
+    t.after(() => socket.destroy());
+    await once(socket, "data");
+    return socket;
+  };
+  const first = await ask();
+  first.write("GET /api/v1/agents HTTP/1.1\r\nHost: x\r\n\r\n");
+  await once(first, "data");
+  for (let i = 0; i < 2; i++) await ask();
+  const fourth = await ask();
+  if (!fourth.closed) await once(fourth, "close");
+  assert.equal(first.closed, false);
+});
+
+test("who keeps his half of a refused upgrade loses it", async (t) => {
+  const at = await startTestCoordinator(t);
+  const head = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  const socket = connect({ port: portOf(at), host: "127.0.0.1", allowHalfOpen: true });
+  socket.on("error", () => {}).resume();
+  socket.write(`GET /nowhere HTTP/1.1\r\nHost: x\r\n${head}\r\n`);
+  await once(socket, "end");
+  // Writing to what is closed there ends it here.
+  const knock = setInterval(() => socket.write("x"), 50);
+  t.after(() => clearInterval(knock));
+  await new Promise((resolve) => socket.on("close", resolve));
 });

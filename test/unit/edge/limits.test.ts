@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import type { IncomingMessage } from "node:http";
 import { test } from "node:test";
 import { TokenBuckets } from "../../../coordinator/api/edge/buckets.ts";
-import { createRateLimits, networkOf } from "../../../coordinator/api/edge/rate.ts";
+import { createRateLimits } from "../../../coordinator/api/edge/rate.ts";
+import { networkOf, siteOf } from "../../../coordinator/domain/network.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 
@@ -41,7 +42,7 @@ test("buckets are bounded: who has not asked for longest is forgotten", () => {
   assert.equal(buckets.take("b"), 0);
 });
 
-test("an address of IPv6 counts by its /64", () => {
+test("an address of IPv6 counts by its /64, and its customer by its /48", () => {
   assert.equal(networkOf("192.0.2.1"), "192.0.2.1");
   assert.equal(networkOf("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
   assert.equal(networkOf("2001:db8::1"), "2001:db8:0:0::/64");
@@ -49,6 +50,10 @@ test("an address of IPv6 counts by its /64", () => {
   assert.equal(networkOf("2001:0DB8:0001::5:6"), "2001:db8:1:0::/64");
   assert.equal(networkOf("::1"), "0:0:0:0::/64");
   assert.equal(networkOf("64:ff9b::192.0.2.1"), "64:ff9b:0:0::/64");
+  assert.equal(networkOf("::ffff:192.0.2.1"), "192.0.2.1");
+  assert.equal(networkOf("fe80::1%eth0"), "fe80:0:0:0::/64");
+  assert.equal(siteOf("2001:db8:1:2::3"), "2001:db8:1::/48");
+  assert.equal(siteOf("::ffff:192.0.2.1"), undefined);
 });
 
 test("users, addresses and agents are counted apart; the operator on this machine is not", () => {
