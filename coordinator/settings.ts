@@ -1,6 +1,7 @@
 /**
  * Every setting of the coordinator, with its default. What a name means to an operator stands in docs/settings.md.
  */
+import { AiravataError } from "../shared/error/error.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../shared/log/log.ts";
 import {
   ACCESS_TOKEN_TTL_MS,
@@ -461,6 +462,7 @@ export function readCoordinatorSettings(sources: SettingsSources): {
   secrets: string[];
   notices: string[];
 } {
+  refuseUnverified(sources.env ?? {});
   const notices = unsupportedNotices(COORDINATOR_UNSUPPORTED, sources.env ?? {});
   const { values } = readSettings(COORDINATOR_SETTINGS, sources);
   const previousKeys = (values.jwtPreviousSecretKeys ?? "").split(/[\s,]+/).filter(Boolean);
@@ -469,4 +471,14 @@ export function readCoordinatorSettings(sources: SettingsSources): {
     secrets: [...secretValues(COORDINATOR_SETTINGS, values), ...previousKeys],
     notices,
   };
+}
+
+/** It would hold for whatever this process dials: the database, the vault, the identity provider. */
+function refuseUnverified(env: Record<string, string | undefined>): void {
+  const name = "NODE_TLS_REJECT_UNAUTHORIZED";
+  if (env[name] === undefined || env[name] === "" || env[name] === "1") return;
+  throw new AiravataError(
+    "setting_invalid",
+    `${name} switches off the verification of certificates, with which anybody on the way is believed: unset it, and name authorities of your own by NODE_EXTRA_CA_CERTS`,
+  );
 }

@@ -94,11 +94,15 @@ test("what is not OpenBao is told to be none, and its page is not repeated", asy
   await assert.rejects(put(vaultAt(t, slow.url)), refused("vault_unreachable", /did not answer within 1 s/));
 });
 
-test("a certificate that nobody vouches for is refused, whatever VAULT_SKIP_VERIFY says", async (t) => {
+test("a certificate that nobody vouches for is refused, whatever the environment says", async (t) => {
   const server = createTlsServer({ cert: CERTIFICATE_PEM, key: CERTIFICATE_KEY }, (_, response) => response.end("{}"));
   const port = await portOf(t, server);
   process.env.VAULT_SKIP_VERIFY = "true";
-  t.after(() => delete process.env.VAULT_SKIP_VERIFY);
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+  t.after(() => {
+    delete process.env.VAULT_SKIP_VERIFY;
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+  });
   const vault = vaultAt(t, `https://127.0.0.1:${port}`);
   await assert.rejects(put(vault), refused("vault_unreachable", /not trusted \(\w+\): .* NODE_EXTRA_CA_CERTS/));
 });

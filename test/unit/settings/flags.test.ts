@@ -63,3 +63,11 @@ test("a variable that is not used yet is told", () => {
     ["WORKER_INTERVAL is set but not used yet"],
   );
 });
+
+test("a coordinator does not start where certificates are not verified", () => {
+  for (const value of ["", "1"]) readCoordinatorSettings({ env: { NODE_TLS_REJECT_UNAUTHORIZED: value } });
+  assert.throws(() => readCoordinatorSettings({ env: { NODE_TLS_REJECT_UNAUTHORIZED: "0" } }), {
+    code: "setting_invalid",
+    message: /^NODE_TLS_REJECT_UNAUTHORIZED switches off .* NODE_EXTRA_CA_CERTS/,
+  });
+});
