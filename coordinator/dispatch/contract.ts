@@ -104,6 +104,12 @@ export interface Reason {
   data?: Record<string, unknown>;
 }
 
+/** Numbers of the agents and projects that somebody may see; null: all of them. */
+export interface Seen {
+  agents: ReadonlySet<string> | null;
+  projects: ReadonlySet<string> | null;
+}
+
 /** The connection of an agent as the core sees it; `send` never blocks and never throws. */
 export interface AgentPeer {
   /**
@@ -166,8 +172,8 @@ export interface Dispatcher {
   /** Every experiment of these projects that has not ended. Throws `not_leading`. */
   unfinished(projects: ReadonlySet<ProjectId>): UnfinishedExperiment[];
   tasks(id: ExperimentId, template: number, from: number, to: number): TaskView[];
-  /** Why a task is where it is, most important reason first. */
-  explain(id: ExperimentId, template: number, index: number): Reason[];
+  /** Why a task is where it is, most important reason first; what is not seen is not named. */
+  explain(id: ExperimentId, template: number, index: number, seen: Seen): Reason[];
   agents(): AgentView[];
   /** Weights and limits as the database has them; they hold from now on. Throws `not_leading`. */
   configure(configs: ProjectConfig[]): void;

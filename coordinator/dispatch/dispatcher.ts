@@ -181,9 +181,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const reign = inTime();
       return reign ? taskViews(reign.core, id, template, from, to) : [];
     },
-    explain: (id, template, index) => {
+    explain: (id, template, index, seen) => {
       const reign = inTime();
-      return reign ? explainTask(reign.core, id, template, index, reign.now()) : [];
+      return reign ? explainTask(reign.core, id, template, index, reign.now(), seen) : [];
     },
     agents: () => {
       const reign = inTime();

@@ -1,13 +1,14 @@
 /**
  * "Why is it not running?" answered from recorded facts: the task's state, its parents, its backoff, and for every agent
- * what is missing. Computed when asked; nothing is logged per decision.
+ * what is missing. Computed when asked; nothing is logged per decision. Agents and projects that the asker may not see are
+ * not named; those that have his task are, as its attempts show them.
  */
 import type { ExperimentId } from "../../shared/model/ids.ts";
 import { misfits } from "../../shared/model/requirement.ts";
 import { TASK_STATE_NAMES, TaskState } from "../../shared/model/states.ts";
-import type { Reason } from "./contract.ts";
+import type { Reason, Seen } from "./contract.ts";
 import type { AgentFloor, Core, Held } from "./core.ts";
-import { shareReasons } from "./explain-share.ts";
+import { namedAgent, OTHER, seesProject, shareReasons } from "./explain-share.ts";
 import type { TaskClass } from "./floor/classes.ts";
 import { lastsLongEnough, serves } from "./floor/fit.ts";
 import { limitReasons } from "./floor/limits.ts";
@@ -19,14 +20,21 @@ import { waitsUntilWall } from "./sessions.ts";
 const AGENTS_LISTED_MAX = 20;
 
 /** Reasons, most important first; empty when the experiment or task is not in memory. */
-export function explainTask(core: Core, id: ExperimentId, ordinal: number, index: number, now: Now): Reason[] {
+export function explainTask(
+  core: Core,
+  id: ExperimentId,
+  ordinal: number,
+  index: number,
+  now: Now,
+  seen: Seen,
+): Reason[] {
   const template = core.ledger.experiments.get(id)?.templates[ordinal];
   if (!template || index < 0 || index >= template.count) return [];
   switch (stateOf(template, index)) {
     case TaskState.WAITING:
       return [...pausedReason(template), ...waitingReasons(template, index)];
     case TaskState.QUEUED:
-      return queuedReasons(core, template, index, now);
+      return queuedReasons(core, template, index, now, seen);
     case TaskState.LEASED:
       return leasedReasons(core, template, index, now);
     default:
@@ -60,7 +68,7 @@ function waitingReasons(template: TemplateLedger, index: number): Reason[] {
   return reasons;
 }
 
-function queuedReasons(core: Core, template: TemplateLedger, index: number, now: Now): Reason[] {
+function queuedReasons(core: Core, template: TemplateLedger, index: number, now: Now, seen: Seen): Reason[] {
   const reasons = pausedReason(template);
   const held = core.held.get(template.base + index);
   if (held?.ghost) {
@@ -86,7 +94,7 @@ function queuedReasons(core: Core, template: TemplateLedger, index: number, now:
   reasons.push(...limitReasons(taskClass.project, taskClass.requirement));
   // What holds it back already is no agent's business; that it fits nowhere is worth knowing all the same.
   const heldBack = reasons.length > 0;
-  reasons.push(...agentReasons(core, taskClass, template, now, heldBack));
+  reasons.push(...agentReasons(core, taskClass, template, now, heldBack, seen));
   return reasons;
 }
 
@@ -96,6 +104,7 @@ function agentReasons(
   template: TemplateLedger,
   now: Now,
   heldBack: boolean,
+  seen: Seen,
 ): Reason[] {
   const connected = [...core.peers.values()];
   if (connected.length === 0) {
@@ -103,33 +112,41 @@ function agentReasons(
   }
   const reasons: Reason[] = [];
   let busy = 0;
+  let others = 0;
   for (const floor of connected) {
-    const reason = agentReason(core, floor, taskClass, now);
+    if (!serves(floor, taskClass)) {
+      others++;
+      continue;
+    }
+    const reason = agentReason(core, floor, taskClass, now, seen);
     if (reason === null) busy++;
     else if (reasons.length < AGENTS_LISTED_MAX) reasons.push(reason);
   }
+  if (others > 0) reasons.push(othersReason(others, taskClass));
   if (busy > 0 && !heldBack) {
     const message =
       `It waits its turn behind work of its project's share, or of higher priority or age in it ` +
       `(priority ${template.experiment.priority}): ` +
       `of ${connected.length} connected agents ${busy} can run it, with no room now.`;
-    reasons.unshift(...shareReasons(core, taskClass), { code: "agents_busy", message, data: { agents: busy } });
+    reasons.unshift(...shareReasons(core, taskClass, seen), { code: "agents_busy", message, data: { agents: busy } });
   }
   return reasons;
 }
 
+function othersReason(agents: number, { project }: TaskClass): Reason {
+  const which = agents === 1 ? "1 connected agent serves" : `${agents} connected agents serve`;
+  const message = `${which} other projects than ${project.config.name}.`;
+  return { code: "other_project", message, data: { agents } };
+}
+
 /** Why this agent cannot take a task of the class; null when it only has no room now. */
-function agentReason(core: Core, floor: AgentFloor, taskClass: TaskClass, now: Now): Reason | null {
-  const data = { agent: floor.agent };
+function agentReason(core: Core, floor: AgentFloor, taskClass: TaskClass, now: Now, seen: Seen): Reason | null {
+  const { name, data } = namedAgent(floor, seen);
   if (floor.state !== "READY") {
-    return { code: "agent_draining", message: `${floor.name} is ${floor.state} and takes nothing new.`, data };
-  }
-  if (!serves(floor, taskClass)) {
-    const message = `${floor.name} was enrolled for another project than ${taskClass.project.config.name}.`;
-    return { code: "other_project", message, data };
+    return { code: "agent_draining", message: `${name} is ${floor.state} and takes nothing new.`, data };
   }
   if (taskClass.root !== null && taskClass.root !== floor.root) {
-    const message = `${floor.name} does not see the outputs that the task reads: they are on root ${taskClass.root}.`;
+    const message = `${name} does not see the outputs that the task reads: they are on root ${taskClass.root}.`;
     return { code: "other_root", message, data };
   }
   const missing = misfits(taskClass.requirement, floor.capacity);
@@ -140,18 +157,20 @@ function agentReason(core: Core, floor: AgentFloor, taskClass: TaskClass, now: N
     });
     return {
       code: "does_not_fit",
-      message: `${floor.name} is too small: ${parts.join("; ")}.`,
+      message: `${name} is too small: ${parts.join("; ")}.`,
       data: { ...data, missing },
     };
   }
   if (!lastsLongEnough(floor, taskClass, now)) {
     const left = Math.max(0, Math.round(((floor.lastsUntilMono ?? 0) - now.mono) / 1000));
-    const message = `${floor.name} lives ${left} s more, the task may take ${taskClass.requirement.wallSeconds} s.`;
+    const message = `${name} lives ${left} s more, the task may take ${taskClass.requirement.wallSeconds} s.`;
     return { code: "not_enough_time", message, data };
   }
   if (core.reserved?.floor === floor && core.reserved.class !== taskClass) {
-    const { config } = core.reserved.class.project;
-    const message = `${floor.name} is kept free for larger tasks of project ${config.name} that come first.`;
+    const { project } = core.reserved.class;
+    const whose =
+      project === taskClass.project || seesProject(seen, project) ? `project ${project.config.name}` : OTHER;
+    const message = `${name} is kept free for larger tasks of ${whose} that come first.`;
     return { code: "agent_kept_free", message, data };
   }
   return null;

@@ -90,8 +90,9 @@ export function experimentHandlers(
       return ok(encodeExperiment(await archive.one(experimentId(params), byOf(caller))));
     },
 
-    explainExperiment: async ({ params }) => {
-      const { record, reasons, waiting, failures } = await explainExperiment(sources, experimentId(params));
+    explainExperiment: async ({ params, permit }) => {
+      const seen = await permit.seen();
+      const { record, reasons, waiting, failures } = await explainExperiment(sources, experimentId(params), seen);
       return ok({
         state: record.state,
         reasons,

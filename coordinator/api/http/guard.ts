@@ -46,6 +46,8 @@ export interface Permit {
   /** What of a list the caller is shown. */
   visible(): Promise<Visible>;
   visibleExperiments(): Promise<VisibleExperiments | null>;
+  /** What may be named to the caller beside what he asked for. */
+  seen(): Promise<{ agents: Visible; projects: Visible }>;
   /** The number of a project on which the caller has the permission. Throws `forbidden`, `project_not_found`. */
   project(name: string, permission: Permissions["project"]): Promise<ProjectId>;
   /**
@@ -146,6 +148,12 @@ export function createGuard({ access, experiment, numberOf, projects }: GuardSou
         visibleExperiments: () => {
           permit.asked = true;
           return access.visibleExperiments(caller.actor);
+        },
+        seen: async () => {
+          const agents = await access.visible(caller.actor, "agent", SEES.agent);
+          // The site's operators see the figures of all projects as well.
+          const projects = agents === null ? null : await access.visible(caller.actor, "project", SEES.project);
+          return { agents, projects };
         },
         project: (name: string, permission: string) => {
           permit.asked = true;

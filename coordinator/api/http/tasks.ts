@@ -42,8 +42,8 @@ export function taskHandlers(sources: Sources & AgentSources, files: AgentFiles)
       };
     },
 
-    explainTask: async ({ params }) => {
-      const { task, reasons } = await explainTask(sources, params.task);
+    explainTask: async ({ params, permit }) => {
+      const { task, reasons } = await explainTask(sources, params.task, await permit.seen());
       return ok({ task: detail(task).id, state: task.view.state, reasons });
     },
 

@@ -1,7 +1,7 @@
 /** Why an experiment is where it is: per template one unfinished task with its reasons, and failures grouped by cause. */
 import { Outcome } from "../../../shared/model/attempt.ts";
 import type { ExperimentId } from "../../../shared/model/ids.ts";
-import type { Reason } from "../../dispatch/contract.ts";
+import type { Reason, Seen } from "../../dispatch/contract.ts";
 import type { StoredAttempt } from "../../store/records.ts";
 import { taskIdText } from "../task/find.ts";
 import { listTasks } from "../task/list.ts";
@@ -39,10 +39,10 @@ export const FAILURES_READ_MAX = 10_000;
 const TEMPLATES_EXPLAINED_MAX = 50;
 
 /** Throws `experiment_not_found`, `not_leading`. */
-export function explainExperiment(sources: Sources, id: ExperimentId): Promise<ExperimentExplained> {
+export function explainExperiment(sources: Sources, id: ExperimentId, seen: Seen): Promise<ExperimentExplained> {
   return archivedOr(sources, id, explainArchived, async () => {
     const found = await findExperiment(sources, id);
-    const waiting = await explainWaiting(sources, found);
+    const waiting = await explainWaiting(sources, found, seen);
     const failures = groupFailures(found, await sources.history.failures(id, FAILURES_READ_MAX));
     return { record: found.record, reasons: [summary(found.record)], waiting, failures };
   });
@@ -65,7 +65,11 @@ function summary({ counts }: ExperimentRecord): Reason {
   };
 }
 
-async function explainWaiting(sources: Sources, found: FoundExperiment): Promise<ExperimentExplained["waiting"]> {
+async function explainWaiting(
+  sources: Sources,
+  found: FoundExperiment,
+  seen: Seen,
+): Promise<ExperimentExplained["waiting"]> {
   if (!found.inMemory) return [];
   const counts = await templateCounts(sources, found);
   const explained: ExperimentExplained["waiting"] = [];
@@ -81,7 +85,7 @@ async function explainWaiting(sources: Sources, found: FoundExperiment): Promise
       template: name,
       tasks: queued + waiting + leased,
       example: taskIdText(found.record.experiment, name, task.view.index),
-      reasons: sources.dispatcher.explain(found.record.experiment, ordinal, task.view.index),
+      reasons: sources.dispatcher.explain(found.record.experiment, ordinal, task.view.index, seen),
     });
   }
   return explained;

@@ -2,7 +2,7 @@
 import { BLAME_NAMES, Blame } from "../../../shared/model/attempt.ts";
 import type { AgentId } from "../../../shared/model/ids.ts";
 import { decodeInputs } from "../../../shared/spec/render.ts";
-import type { Reason } from "../../dispatch/contract.ts";
+import type { Reason, Seen } from "../../dispatch/contract.ts";
 import type { AgentStore } from "../../store/agents.ts";
 import type { By } from "../access/by.ts";
 import { agentNames } from "../agent/agents.ts";
@@ -47,10 +47,14 @@ export async function attemptsOfTask(
 }
 
 /** Throws as `showTask` does. */
-export async function explainTask(sources: Sources, id: string): Promise<{ task: FoundTask; reasons: Reason[] }> {
+export async function explainTask(
+  sources: Sources,
+  id: string,
+  seen: Seen,
+): Promise<{ task: FoundTask; reasons: Reason[] }> {
   const task = await findTask(sources, id);
   const { experiment, template, index } = task.key;
-  const reasons = sources.dispatcher.explain(experiment, template, index);
+  const reasons = sources.dispatcher.explain(experiment, template, index, seen);
   return { task, reasons: reasons.length > 0 ? reasons : await reasonsFromHistory(sources, task) };
 }
 

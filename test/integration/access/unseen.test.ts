@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiError } from "../../../shared/api/client.ts";
+import { connectAgent, enrolTestAgent } from "../../support/agent-peer.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
 import { createUser } from "../../support/users.ts";
 
@@ -62,4 +63,30 @@ test("an Idempotency-Key is its caller's: nobody is answered with another one's 
   ];
   assert.notEqual(his.token, hers.token);
   assert.equal(again.token, hers.token);
+});
+
+test("explaining names no agent that one may not see, and counts those of other projects", async (t) => {
+  const at = await startTestCoordinator(t);
+  const mallory = await owner(at, "mallory");
+  const agent = await enrolTestAgent(at, "secretive");
+  await connectAgent(at, agent);
+  const specOf = (project: string) => `project: ${project}\ntasks: { a: { command: "true", requires: { cpu: 9999 } } }`;
+  const own = await mallory.client.call("submitExperiment", { body: { spec: specOf("mallorys") } });
+  const { reasons } = await mallory.client.call("explainTask", { params: { task: `${own.id}.a.0` } });
+  assert.deepEqual(reasons, [
+    {
+      code: "other_project",
+      message: "1 connected agent serves other projects than mallorys.",
+      data: { agents: 1 },
+    },
+  ]);
+  const shared = await at.client.call("submitExperiment", { body: { spec: specOf("default") } });
+  const params = { experiment: shared.id };
+  await at.client.call("shareExperiment", { params, body: { user: "mallory" } });
+  const told = await mallory.client.call("explainExperiment", { params });
+  assert.match(told.waiting[0]?.reasons[0]?.message ?? "", /^An agent is too small: 9999 cpus needed/);
+  assert.doesNotMatch(JSON.stringify(told), /secretive|"agent":/);
+  const said = await at.client.call("explainExperiment", { params });
+  assert.match(said.waiting[0]?.reasons[0]?.message ?? "", /^secretive is too small/);
+  assert.equal(said.waiting[0]?.reasons[0]?.data?.agent, agent.agent);
 });

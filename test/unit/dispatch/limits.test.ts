@@ -9,6 +9,9 @@ import { experiment } from "./definitions.ts";
 import { Market } from "./market.ts";
 import { capacity, leasesSent, report, Stage } from "./stage.ts";
 
+/** To whoever may see everything. */
+const ALL = { agents: null, projects: null };
+
 const HOUR_MS = 3_600_000;
 
 test("running tasks and cpus at once stay within the limits at every step, with many agents that ask at once", () => {
@@ -119,7 +122,7 @@ test("cpu-hours: used up, nothing new is leased until the next period; what runs
     16 * 60_000,
   );
   assert.deepEqual(leasesSent(stage.sent()), []);
-  const [reason] = explainTask(stage.core, id, 0, 2, stage.now());
+  const [reason] = explainTask(stage.core, id, 0, 2, stage.now(), ALL);
   assert.deepEqual(reason, {
     code: "project_limit_cpu_hours",
     message: `Project p2 has used 1.07 of 1 cpu-hours; the next period begins at ${new Date(wall + 2 * HOUR_MS).toISOString()}.`,
@@ -142,7 +145,7 @@ test("explain names the limit with both sides", () => {
   const id = stage.submit(experiment([{ count: 2, requires: { cpus: 2 } }]), 2);
   stage.hello(1, 10, { capacity: capacity({ cpus: 8 }) });
   stage.settle();
-  const reasons = explainTask(stage.core, id, 0, 1, stage.now());
+  const reasons = explainTask(stage.core, id, 0, 1, stage.now(), ALL);
   assert.deepEqual(
     reasons.map(({ code, message }) => `${code}: ${message}`),
     [
@@ -167,12 +170,17 @@ test("explain says that another project goes first, with what both used and are 
   stage.settle();
   stage.submit(experiment([{ count: 1_000 }]), 3);
   stage.pass(2_000);
-  const fair = explainTask(stage.core, id, 0, 900, stage.now()).find(({ code }) => code === "fair_share");
+  const fair = explainTask(stage.core, id, 0, 900, stage.now(), ALL).find(({ code }) => code === "fair_share");
   assert.ok(fair);
   assert.match(fair.message, /^Project p2 used 100 % of the last \d+ h .* its share is 25 %: project p3 goes first\.$/);
   const { project, share, used, first } = fair.data as Record<string, unknown>;
   assert.deepEqual([project, share, used], ["p2", 0.25, 1]);
   assert.deepEqual((first as { project: string; share: number }).project, "p3");
+  const seen = { agents: new Set<string>(), projects: new Set(["2"]) };
+  const told = explainTask(stage.core, id, 0, 900, stage.now(), seen).find(({ code }) => code === "fair_share");
+  assert.match(told?.message ?? "", /its share is 25 %: another project goes first\.$/);
+  assert.equal(told?.data?.first, undefined);
+  assert.doesNotMatch(JSON.stringify(told), /p3/);
 });
 
 test("usage outlives a reign: what a checkpoint has, what ended after it, and what runs on", () => {
