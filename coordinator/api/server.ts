@@ -130,8 +130,13 @@ export function createApiServer(options: ApiOptions): ApiServer {
     },
   });
   const facts = experimentFacts(sources);
-  const watchers = createWatcherSockets({ hub: options.hub, ...watcherRights(options.access, sources, facts), log });
   const { recognition } = options.accounts;
+  const watchers = createWatcherSockets({
+    hub: options.hub,
+    ...watcherRights(options.access, sources, facts),
+    over: (vias) => recognition.over(vias),
+    log,
+  });
   const unlisten = [options.access.onChange(() => watchers.recheck()), recognition.onEnd((is) => watchers.end(is))];
   const gate = createGate(options.tokenHash, (token) => recognition.recognize(token));
   const metrics = createMetrics({

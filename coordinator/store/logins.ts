@@ -57,6 +57,8 @@ export interface LoginStore {
   open(session: NewSession, most: number, by: By): Promise<Opened>;
   /** Undefined: revoked, run out, or its account is disabled. */
   live(session: number): Promise<LiveSession | undefined>;
+  /** Those that still open something, of these sessions and personal tokens. */
+  stillLive(sessions: number[], tokens: number[]): Promise<{ sessions: Set<number>; tokens: Set<number> }>;
   /**
    * Uses a refresh token. `successor` gives its successor's hash from a nonce. One that was used less than `graceMs` ago and
    * whose successor is unused gives the same nonce again. One that is reused otherwise ends the session.
@@ -90,6 +92,20 @@ export function createLoginStore(pool: ConnectionPool): LoginStore {
         [session],
       );
       return row && liveOf(row);
+    },
+    stillLive: async (sessions, tokens) => {
+      const rows = await pool.rows<{ session: number | null; token: number | null }>(
+        `select s.session, null::bigint as token from login_session s join account a using (actor)
+         where s.session = any($1::bigint[]) and ${LIVE} and not a.password_must_change
+         union all
+         select null::bigint, t.token from personal_token t join account a using (actor)
+         where t.token = any($2::bigint[]) and t.revoked_at is null and t.expires_at > now() and a.disabled_at is null`,
+        [sessions, tokens],
+      );
+      return {
+        sessions: new Set(rows.flatMap(({ session }) => session ?? [])),
+        tokens: new Set(rows.flatMap(({ token }) => token ?? [])),
+      };
     },
     refresh: (hash, nonce, successor, times, by) =>
       transaction(pool, (connection) => refresh(connection, hash, nonce, successor, times, by)),

@@ -28,7 +28,7 @@ export interface AccessControl {
   visibleExperiments(actor: ActorId): Promise<VisibleExperiments | null>;
   /** Resolves when the change of that number is in force. */
   settle(change: number): Promise<void>;
-  /** Told after relationships changed. */
+  /** Told after relationships changed, and when the engine answers again. */
   onChange(listener: () => void): () => void;
 }
 

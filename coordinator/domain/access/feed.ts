@@ -65,7 +65,7 @@ export class Feed {
     this.#options = options;
   }
 
-  /** Told after what the engine holds has changed. */
+  /** Told after what the engine holds has changed, and when it answers again: who could not ask then may ask now. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -243,6 +243,7 @@ export class Feed {
         await this.#prepare();
         this.#trouble = null;
         if (told !== undefined) log.info("authorization answers again");
+        this.#tell();
         return;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);

@@ -23,7 +23,7 @@ interface Remembered {
 }
 
 interface RecognitionSources {
-  logins: Pick<LoginStore, "live">;
+  logins: Pick<LoginStore, "live" | "stillLive">;
   tokens: Pick<TokenStore, "live">;
   accessTokens: AccessTokens;
   /** Whether this process is the one where sessions and tokens end. */
@@ -88,6 +88,20 @@ export class Recognition {
   onEnd(listener: (isOver: (caller: Pick<Recognized, "actor" | "via">) => boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Which of these (`Caller.via`) are over: run out, revoked, of a disabled account, or of one whose password must change. */
+  async over(vias: Iterable<string>): Promise<ReadonlySet<string>> {
+    const known = [...vias].filter((via) => /^(session|token) \d+$/.test(via));
+    const numbers = (kind: string): number[] =>
+      known.filter((via) => via.startsWith(kind)).map((via) => Number(via.slice(kind.length)));
+    const [sessions, tokens] = [numbers("session "), numbers("token ")];
+    if (known.length === 0) return new Set();
+    const live = await this.#sources.logins.stillLive(sessions, tokens);
+    return new Set([
+      ...sessions.filter((session) => !live.sessions.has(session)).map((session) => `session ${session}`),
+      ...tokens.filter((token) => !live.tokens.has(token)).map((token) => `token ${token}`),
+    ]);
   }
 
   #tell(isOver: (caller: Pick<Recognized, "actor" | "via">) => boolean): void {

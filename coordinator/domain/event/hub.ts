@@ -37,6 +37,8 @@ export interface Watcher {
   /** Sends what the watcher has not had yet. */
   pump(): void;
   stop(): void;
+  /** Resolves when no snapshot is being read for it. */
+  idle(): Promise<void>;
 }
 
 /** The experiments that a snapshot names, newest first, and the agents. */
@@ -141,6 +143,7 @@ class RingWatcher implements Watcher {
   private position = 0;
   /** Set while a snapshot is being read; nothing else is sent before it. */
   private reading = false;
+  private read: Promise<void> = Promise.resolve();
   private over = false;
 
   constructor(ring: EventRing, filter: EventFilter, sink: WatcherSink, options: HubOptions, forget: () => void) {
@@ -155,7 +158,7 @@ class RingWatcher implements Watcher {
     const position = cursor && this.ring.positionAfter(cursor);
     this.sink.subscribed(cursorText(position === undefined || !cursor ? this.ring.headCursor() : cursor));
     if (position === undefined) {
-      void this.catchUp(cursor ? "the cursor is older than the events that are kept" : "no cursor was given");
+      this.read = this.catchUp(cursor ? "the cursor is older than the events that are kept" : "no cursor was given");
       return;
     }
     this.position = position;
@@ -166,7 +169,7 @@ class RingWatcher implements Watcher {
     while (!this.over && !this.reading && this.position < this.ring.head && this.sink.ready()) {
       const slot = this.ring.at(this.position);
       if (slot === undefined) {
-        void this.catchUp("events came faster than they were taken");
+        this.read = this.catchUp("events came faster than they were taken");
         return;
       }
       this.position++;
@@ -180,9 +183,11 @@ class RingWatcher implements Watcher {
     this.position = this.ring.head;
     const cursor = cursorText(this.ring.headCursor());
     try {
-      const state = await this.options.snapshot(this.filter);
+      const { experiments, agents, complete } = await this.options.snapshot(this.filter);
       if (this.over) return;
-      this.sink.snapshot({ cursor, reason, ...state });
+      // Rights may have been taken while it was read.
+      const seen = this.wanted(experiments);
+      this.sink.snapshot({ cursor, reason, experiments: seen, agents: agents.filter(this.seesAgent), complete });
       this.reading = false;
       this.pump();
     } catch (error) {
@@ -200,10 +205,24 @@ class RingWatcher implements Watcher {
     if (this.over || this.dirty.size === 0) return true;
     // Only what has had all events may see figures that include them.
     if (this.reading || this.position < this.ring.head || !this.sink.ready()) return false;
-    const experiments = [...this.dirty].flatMap((id) => record(id) ?? []);
+    const experiments = this.wanted([...this.dirty].flatMap((id) => record(id) ?? []));
     this.dirty.clear();
     if (experiments.length > 0) this.sink.progress(cursorText(this.ring.headCursor()), experiments);
     return true;
+  }
+
+  /** By what the watcher may see at this moment. */
+  private wanted(experiments: ExperimentRecord[]): ExperimentRecord[] {
+    return experiments.filter(({ experiment, project }) => wantsExperiment(this.filter, experiment, project));
+  }
+
+  private readonly seesAgent = ({ agent }: AgentRecord): boolean => {
+    const seen = this.filter.rights?.agents ?? null;
+    return seen === null || seen.has(agent);
+  };
+
+  idle(): Promise<void> {
+    return this.read;
   }
 
   end(reason: string): void {

@@ -105,6 +105,14 @@ test("an engine that fails is refused with at once, and is asked again when it a
     ),
   );
   assert.ok(engine.applied.includes("delete project:1#view@user:101"));
+  // Who watches asks again then, whether or not anything changed.
+  engine.away = true;
+  await assert.rejects(access.allows(ALICE, project(3), "view"), UNAVAILABLE);
+  let told = 0;
+  access.onChange(() => void told++);
+  engine.away = false;
+  await until(async () => told > 0);
+  assert.equal(await access.allows(ALICE, project(3), "view"), false);
 });
 
 test("an engine that forgot everything is loaded before anybody is answered", async (t) => {

@@ -28,7 +28,13 @@ function recognition() {
     return value;
   };
   const asked = new Recognition({
-    logins: { live: () => ask(state.session) },
+    logins: {
+      live: () => ask(state.session),
+      stillLive: async (sessions, tokens) => ({
+        sessions: new Set(sessions.filter((session) => session === 5)),
+        tokens: new Set(tokens.filter((token) => token === 4)),
+      }),
+    },
     tokens: { live: () => ask(state.token) },
     accessTokens,
     leads: () => state.leading,
@@ -104,4 +110,10 @@ test("a personal token is limited to its scopes, and its use is told", async () 
   assert.deepEqual(await asked.recognize("apt_x"), { actor: ADA, via: "token 4", scopes: new Set(["read"]) });
   await asked.recognize("apt_x");
   assert.deepEqual(state.used, [4, 4]);
+});
+
+test("which of many are over is asked at once, and the operator's token never is", async () => {
+  const { recognition: asked } = recognition();
+  const vias = ["operator_token", "session 5", "session 6", "token 4", "token 7", "nobody"];
+  assert.deepEqual(await asked.over(vias), new Set(["session 6", "token 7"]));
 });

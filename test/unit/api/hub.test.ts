@@ -3,12 +3,22 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Batch } from "../../../coordinator/dispatch/batch.ts";
 import type { Committed, Dispatcher, Leadership } from "../../../coordinator/dispatch/contract.ts";
-import { createEventHub, type Snapshot, type WatcherSink } from "../../../coordinator/domain/event/hub.ts";
+import type { AgentRecord } from "../../../coordinator/domain/agent/record.ts";
+import type { EventFilter } from "../../../coordinator/domain/event/event.ts";
+import {
+  createEventHub,
+  type Snapshot,
+  type SnapshotSource,
+  type WatcherSink,
+} from "../../../coordinator/domain/event/hub.ts";
 import { EventRing } from "../../../coordinator/domain/event/ring.ts";
+import type { ExperimentRecord } from "../../../coordinator/domain/experiment/record.ts";
 import { silentLogger } from "../../../shared/log/log.ts";
-import type { ActorId, ExperimentId } from "../../../shared/model/ids.ts";
+import { PROGRESS_PERIOD_MS } from "../../../shared/model/constants.ts";
+import type { ActorId, AgentId, ExperimentId } from "../../../shared/model/ids.ts";
 
-const EVERYTHING = { experiments: null, project: null, agents: null, rights: null };
+const PROJECTS: Record<number, string> = { 1: "physics", 2: "chemistry" };
+const EVERYTHING: EventFilter = { experiments: null, project: null, agents: null, rights: null };
 
 /** The part of a dispatcher that the hub uses, by hand. */
 function fakeDispatcher() {
@@ -17,7 +27,7 @@ function fakeDispatcher() {
   const leadership: Leadership = { leading: true, term: 1, timeline: 1, seq: 0, detail: "" };
   const dispatcher = {
     leadership: () => leadership,
-    experiment: () => undefined,
+    experiment: (id: ExperimentId) => ({ definition: { project: PROJECTS[id] ?? "", templates: [] } }),
     subscribe: (listener: typeof publish) => {
       publish = listener;
       return () => {};
@@ -29,7 +39,7 @@ function fakeDispatcher() {
   } as unknown as Dispatcher;
   return {
     dispatcher,
-    commit(decisions: number): void {
+    commit(decisions: number, changed: ExperimentId[] = []): void {
       leadership.seq++;
       const decision = {
         kind: "pause" as const,
@@ -50,7 +60,7 @@ function fakeDispatcher() {
         decisions: Array.from({ length: decisions }, () => decision),
         deltas: [],
       };
-      publish({ timeline: 1, batch, changed: [] });
+      publish({ timeline: 1, batch, changed });
     },
     depose(): void {
       leadership.leading = false;
@@ -62,6 +72,7 @@ function fakeDispatcher() {
 class Sink implements WatcherSink {
   readonly cursors: string[] = [];
   readonly snapshots: Snapshot[] = [];
+  readonly figures: ExperimentRecord[] = [];
   isReady = true;
   closed: string | undefined;
   subscribed(): void {}
@@ -71,7 +82,9 @@ class Sink implements WatcherSink {
   snapshot(snapshot: Snapshot): void {
     this.snapshots.push(snapshot);
   }
-  progress(): void {}
+  progress(_cursor: string, experiments: ExperimentRecord[]): void {
+    this.figures.push(...experiments);
+  }
   ready(): boolean {
     return this.isReady;
   }
@@ -80,14 +93,18 @@ class Sink implements WatcherSink {
   }
 }
 
-function setUp(ringMax: number, snapshot = async () => ({ experiments: [], agents: [], complete: true })) {
+function setUp(
+  ringMax: number,
+  snapshot: SnapshotSource = async () => ({ experiments: [], agents: [], complete: true }),
+  record: (id: ExperimentId) => ExperimentRecord | undefined = () => undefined,
+) {
   const fake = fakeDispatcher();
   const ring = new EventRing(ringMax);
   const hub = createEventHub({
     dispatcher: fake.dispatcher,
     log: silentLogger,
     snapshot,
-    record: () => undefined,
+    record,
     ring,
   });
   return { ...fake, hub };
@@ -150,5 +167,36 @@ test("who loses leadership sends its watchers away", () => {
   hub.watch(EVERYTHING, "1.0.0", sink);
   depose();
   assert.match(sink.closed ?? "", /does not lead/);
+  hub.close();
+});
+
+test("rights that are taken before a snapshot or figures go out count for them", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const record = (experiment: number, project: string) =>
+    ({ experiment: experiment as ExperimentId, project }) as ExperimentRecord;
+  const read = Promise.withResolvers<void>();
+  const records = [record(1, "physics"), record(2, "chemistry")];
+  const agents = [{ agent: 7 }, { agent: 8 }] as AgentRecord[];
+  const snapshot = () => read.promise.then(() => ({ experiments: records, agents, complete: true }));
+  const { hub, commit } = setUp(100, snapshot, (id) => records.find(({ experiment }) => experiment === id));
+  const rights = (agent: number, ...projects: string[]) => ({
+    projects: new Set(projects),
+    experiments: new Set<ExperimentId>(),
+    agents: new Set([agent as AgentId]),
+    visible: { projects: new Set<string>(), experiments: new Set<string>() },
+  });
+  const filter: EventFilter = { ...EVERYTHING, rights: rights(7, "physics", "chemistry") };
+  const sink = new Sink();
+  const watcher = hub.watch(filter, undefined, sink);
+  filter.rights = rights(8, "physics");
+  read.resolve();
+  await watcher.idle();
+  assert.deepEqual(sink.snapshots[0]?.experiments, [records[0]]);
+  assert.deepEqual(sink.snapshots[0]?.agents, [agents[1]]);
+  filter.rights = rights(8, "physics", "chemistry");
+  commit(1, [1, 2] as ExperimentId[]);
+  filter.rights = rights(8, "chemistry");
+  t.mock.timers.tick(PROGRESS_PERIOD_MS);
+  assert.deepEqual(sink.figures, [records[1]]);
   hub.close();
 });
