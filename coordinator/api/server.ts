@@ -172,6 +172,7 @@ export function createApiServer(options: ApiOptions): ApiServer {
   server.addHook("onRequest", async (request, reply) => {
     reply.headers(HEADERS).header("x-request-id", request.id);
     const stated = await forwarder.stated(request.raw).catch((error: unknown) => {
+      edge.doubted(request.raw);
       if (isNotLeading(error)) reply.header(NOT_LEADING_HEADER, "true");
       throw error;
     });

@@ -50,6 +50,8 @@ export interface Edge {
    * has done all this. Throws `https_required`, `too_many_requests`, `origin_refused`.
    */
   arrived(request: IncomingMessage, response: ServerResponse | undefined, stated: Statement | undefined): boolean;
+  /** What it says as another coordinator's word is none: it counts as a client's. Throws `too_many_requests`. */
+  doubted(request: IncomingMessage): void;
   /** The request is this actor's. Throws `too_many_requests`. */
   admitted(request: IncomingMessage, actor: ActorId, stated: Statement | undefined): void;
   /** Headers that the answer carries because of how the request came. */
@@ -115,7 +117,7 @@ export async function createEdge(
       const perNetwork = Math.ceil((connectionsMax * NETWORK_CONNECTIONS_MAX) / CONNECTIONS_MAX);
       crowd = boundCrowd(server, { max: connectionsMax, perNetwork, isExempt, log });
       if (certificate === undefined) return;
-      boundHandshakes(server);
+      boundHandshakes(server, isExempt);
       certificate.onChange((pair) => {
         // Its type says plain HTTP; it is what `listener` asked for.
         (server as unknown as { setSecureContext(options: HttpsOptions): void }).setSecureContext(contextOf(pair));
@@ -134,6 +136,7 @@ export async function createEdge(
       limits.arrived(request, origin);
       return response !== undefined && cross.preflight(request, response);
     },
+    doubted: (request) => limits.arrived(request, originOf(request)),
     admitted(request, actor, stated) {
       if (!stated) limits.admitted(request, originOf(request), actor);
     },

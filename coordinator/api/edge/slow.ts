@@ -5,6 +5,7 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { networkOf } from "../../domain/network.ts";
 
 /**
  * A peer that vanished without a word (a node that lost its power) is asked for by the kernel after this; nine unanswered
@@ -38,8 +39,8 @@ export const PATIENCE: Patience = {
  * turned away comes again with its back-off. 100 kB each, so 400 MB for 10 s at the very worst.
  */
 const HANDSHAKES_MAX = 4_096;
-/** Of one address: it cannot keep everybody else out. */
-const HANDSHAKES_PER_ADDRESS_MAX = HANDSHAKES_MAX / 2;
+/** Of one network: a fleet behind one address comes back over some seconds, and eight are needed to keep all others out. */
+const NETWORKS_TO_FILL = 8;
 
 /** Cuts off answers that are not taken. Of an upgraded socket Node does not tell the server any more. */
 export function boundAnswers(server: Server, { answerMs }: Patience): void {
@@ -54,28 +55,36 @@ export function boundAnswers(server: Server, { answerMs }: Patience): void {
   });
 }
 
-/** Turns away who comes while too many have not finished their handshake. */
-export function boundHandshakes(server: Server, max = HANDSHAKES_MAX, perAddress = HANDSHAKES_PER_ADDRESS_MAX): void {
+/** Turns away who comes while too many have not finished their handshake. Exempt ones, who speak for many, count for all only. */
+export function boundHandshakes(
+  server: Server,
+  isExempt: (address: string | undefined) => boolean,
+  max = HANDSHAKES_MAX,
+  perNetwork = max / NETWORKS_TO_FILL,
+): void {
   const open = new Map<string, string>();
-  const byAddress = new Map<string, number>();
+  const byNetwork = new Map<string, number>();
   const done = (end: string): void => {
-    const address = open.get(end);
-    if (address === undefined) return;
+    const network = open.get(end);
+    if (network === undefined) return;
     open.delete(end);
-    const left = (byAddress.get(address) ?? 1) - 1;
-    if (left === 0) byAddress.delete(address);
-    else byAddress.set(address, left);
+    const left = (byNetwork.get(network) ?? 1) - 1;
+    if (left === 0) byNetwork.delete(network);
+    else byNetwork.set(network, left);
   };
   server.on("connection", (socket: Socket) => {
-    const { remoteAddress: address = "", remotePort } = socket;
-    const count = byAddress.get(address) ?? 0;
-    if (open.size >= max || count >= perAddress) {
+    // Turned away already, as one of too many connections.
+    if (socket.destroyed) return;
+    const { remoteAddress, remotePort } = socket;
+    const network = networkOf(remoteAddress);
+    const count = byNetwork.get(network) ?? 0;
+    if (open.size >= max || (count >= perNetwork && !isExempt(remoteAddress))) {
       socket.destroy();
       return;
     }
-    const end = `${address} ${remotePort}`;
-    open.set(end, address);
-    byAddress.set(address, count + 1);
+    const end = `${remoteAddress} ${remotePort}`;
+    open.set(end, network);
+    byNetwork.set(network, count + 1);
     socket.once("close", () => done(end));
   });
   server.on("secureConnection", ({ remoteAddress = "", remotePort }: TLSSocket) =>

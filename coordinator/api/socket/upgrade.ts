@@ -56,7 +56,10 @@ export function acceptUpgrades(
   ): Promise<void> => {
     const path = (request.url ?? "").split("?", 1)[0];
     const isAgent = path === routes.agentSession.path;
-    const stated = await forwarder.stated(request);
+    const stated = await forwarder.stated(request).catch((error: unknown) => {
+      edge.doubted(request);
+      throw error;
+    });
     edge.arrived(request, undefined, stated);
     const ticket = isAgent ? undefined : ticketOf(request);
     // Tickets are known to the dispatcher alone: until they get there nobody is known.

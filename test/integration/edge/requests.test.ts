@@ -206,6 +206,17 @@ test("an address is counted before anybody is known, its agents apart, and WebSo
   agent.terminate();
 });
 
+test("a word of another coordinator that does not hold counts as a client's", async (t) => {
+  const at = await start(t, { rateLimit: true, requestsPerMinute: 10, trustedProxies: ["127.0.0.1"] });
+  const headers = { "x-forwarded-for": "192.0.2.7", "airavata-forwarded": "junk" };
+  const statuses: number[] = [];
+  for (let i = 0; i < 51; i++) statuses.push((await ask(at, "/agents", headers)).status);
+  assert.deepEqual(statuses, [...Array(50).fill(403), 429]);
+  const socket = new WebSocket(`${at.url.replace("http", "ws")}/api/v1/events`, { headers });
+  const [, answer] = await once(socket, "unexpected-response");
+  assert.equal(answer.statusCode, 429);
+});
+
 test("the operator on this machine is not counted, and what is forwarded only where it came in", async (t) => {
   const edge = { rateLimit: true, requestsPerMinute: 10 };
   const recorder = await Recorder.listen();

@@ -190,7 +190,7 @@ function dialler(t: TestContext, server: Server, port: number): (from: string) =
 
 test("who holds many handshakes open is turned away, and nobody else", async (t) => {
   const server = createServer();
-  boundHandshakes(server, 4, 2);
+  boundHandshakes(server, () => false, 4, 2);
   const port = await listen(t, server);
   const dial = dialler(t, server, port);
   const [first, second] = [await dial("127.0.0.1"), await dial("127.0.0.1")];
@@ -234,15 +234,32 @@ test("a network holds only so many connections; WebSockets and those who speak f
   assert.deepEqual([crowd.figures().connections_refused_total, crowd.isDense()], [3, true]);
 });
 
-test("a customer's /48 of IPv6 has two networks' worth", () => {
-  const server = new EventEmitter() as Server;
-  boundCrowd(server, { max: 100, perNetwork: 2, isExempt: () => false, log: silentLogger });
+/** Whether a server that was never opened takes one from such an address. */
+function taker(server: Server): (remoteAddress: string) => boolean {
   let remotePort = 0;
-  const isTaken = (remoteAddress: string): boolean => {
+  return (remoteAddress) => {
     const socket = Object.assign(new EventEmitter(), { remoteAddress, remotePort: ++remotePort, destroyed: false });
     server.emit("connection", Object.assign(socket, { destroy: () => (socket.destroyed = true) }));
     return !socket.destroyed;
   };
+}
+
+test("handshakes of a /64 are those of one, an eighth of all; a proxy's are not counted", () => {
+  const server = new EventEmitter() as Server;
+  boundHandshakes(server, (address) => address === "2001:db8:2:2::1", 16);
+  const isTaken = taker(server);
+  assert.deepEqual(
+    [1, 2, 3].map((host) => isTaken(`2001:db8:1:1::${host}`)),
+    [true, true, false],
+  );
+  assert.ok(isTaken("2001:db8:1:2::1"));
+  for (let i = 0; i < 5; i++) assert.ok(isTaken("2001:db8:2:2::1"));
+});
+
+test("a customer's /48 of IPv6 has two networks' worth", () => {
+  const server = new EventEmitter() as Server;
+  boundCrowd(server, { max: 100, perNetwork: 2, isExempt: () => false, log: silentLogger });
+  const isTaken = taker(server);
   assert.deepEqual(
     [1, 2, 3].map((host) => isTaken(`2001:db8:1:1::${host}`)),
     [true, true, false],
