@@ -129,7 +129,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let reached: string | undefined;
   const logins = prepareLogins({ settings, url: () => reached, clock: systemClock });
   const edge = await createEdge(settings, { log, patience: options.patience, connectionsMax: options.connectionsMax });
-  await migrateWhenUp(options);
+  const { applied } = await whenDatabaseAnswers(options, () =>
+    migrate(options.databaseUrl, { program: options.version }),
+  );
+  if (applied.length > 0) log.info("the database's schema was brought up to date", { applied });
   const store = createStore(options.databaseUrl, { log });
   const stored = store.history(SHARD);
   const identity = createIdentity();
@@ -268,7 +271,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await store.close();
   };
   try {
-    const firstAdministrator = await createFirstAdministrator(store.accounts, options.firstPassword);
+    const firstAdministrator = await whenDatabaseAnswers(options, () =>
+      createFirstAdministrator(store.accounts, options.firstPassword),
+    );
     const bound = await api.listen({ host: settings.bind, port: settings.port });
     const url = localUrl(bound, edge.isTls);
     const internal = (edge.isTls ? TLS_PREFIX : "") + internalAddress(reachedAt, bound);
@@ -306,13 +311,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 }
 
 /** A database that does not answer yet is waited for; one that refuses is not. */
-async function migrateWhenUp({ databaseUrl, version, log, signal }: CoordinatorOptions): Promise<void> {
+async function whenDatabaseAnswers<T>({ log, signal }: CoordinatorOptions, work: () => Promise<T>): Promise<T> {
   for (let told = false; ; told = true) {
     signal?.throwIfAborted();
     try {
-      const { applied } = await migrate(databaseUrl, { program: version });
-      if (applied.length > 0) log.info("the database's schema was brought up to date", { applied });
-      return;
+      return await work();
     } catch (error) {
       if (!(error instanceof AiravataError && error.retryable)) throw error;
       if (!told) log.warn("the database does not answer yet; waiting for it", { error });

@@ -143,11 +143,12 @@ export class Feed {
 
   /** Compares everything, and repairs what differs. Throws `authorization_unavailable`. */
   async verify(): Promise<Drift> {
-    const drift = await this.#alone(async () => {
+    if (this.#trouble !== null) await this.#firstAttempt();
+    if (this.#trouble !== null) throw this.#trouble;
+    return this.#alone(async () => {
       await this.#apply();
       return this.#repair();
     });
-    return drift;
   }
 
   async close(): Promise<void> {
@@ -158,17 +159,21 @@ export class Feed {
 
   /** One after the other: who waits begins after the one before has read, so that he misses no commit before his call. */
   async #alone<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#inTurn(work);
+    } catch (error) {
+      this.distrust(error);
+      throw error;
+    }
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     while (this.#turn !== null) await this.#turn.catch(() => {});
     const turn = work().finally(() => {
       if (this.#turn === turn) this.#turn = null;
     });
     this.#turn = turn;
-    try {
-      return await turn;
-    } catch (error) {
-      this.distrust(error);
-      throw error;
-    }
+    return turn;
   }
 
   /** The first attempt to prepare is waited for; those that come after one that failed are not. */
@@ -239,8 +244,7 @@ export class Feed {
       this.#wake = Promise.withResolvers();
       this.#isWoken = false;
       try {
-        while (this.#turn !== null) await this.#turn.catch(() => {});
-        await this.#prepare();
+        await this.#inTurn(() => this.#prepare());
         this.#trouble = null;
         if (told !== undefined) log.info("authorization answers again");
         this.#tell();
