@@ -81,14 +81,26 @@ export function createWatcherSockets(options: WatcherOptions): WatcherSockets {
     for (const watcher of open) watcher.ping();
   }, WATCHER_PING_MS);
   pinging.unref();
-  const recognizing = setInterval(async () => {
-    if (open.size === 0) return;
-    try {
-      const over = await options.over(new Set([...open].map(({ caller }) => caller.via)));
-      end(({ via }) => over.has(via));
-    } catch (error) {
-      log.warn("whether the logins of watchers are over could not be asked; it is asked again", { error });
+  let unsure = new Set<string>();
+  let isRecognizing = false;
+  const recognize = async (): Promise<void> => {
+    if (isRecognizing) return;
+    isRecognizing = true;
+    while (unsure.size > 0) {
+      const vias = unsure;
+      unsure = new Set();
+      try {
+        const over = await options.over(vias);
+        end(({ via }) => over.has(via));
+      } catch (error) {
+        log.warn("whether the logins of watchers are over could not be asked; it is asked again", { error });
+      }
     }
+    isRecognizing = false;
+  };
+  const recognizing = setInterval(() => {
+    for (const { caller } of open) unsure.add(caller.via);
+    void recognize();
   }, recognizedEachMs);
   recognizing.unref();
   return {
@@ -99,6 +111,9 @@ export function createWatcherSockets(options: WatcherOptions): WatcherSockets {
     accept(socket, caller) {
       const watcher = new WatcherSocket(socket, caller, options, encode, () => open.delete(watcher));
       open.add(watcher);
+      // It may have ended on the way here, from the coordinator that knew it.
+      unsure.add(caller.via);
+      void recognize();
     },
     end,
     recheck() {

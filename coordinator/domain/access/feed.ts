@@ -184,16 +184,15 @@ export class Feed {
 
   async #apply(): Promise<void> {
     const { engine, relationships, leads } = this.#options;
-    let applied = false;
     while (this.#position !== null && (engine.memory || leads() !== undefined)) {
       const changes = await relationships.changes(this.#position.change, CHANGES_MAX);
       const last = changes.at(-1);
       if (last === undefined) break;
       const revision = await engine.apply(changes);
       await this.#arrived({ change: last.change, revision });
-      applied = true;
+      // Not after the last of them: who waits for this change is answered from here on.
+      this.#tell();
     }
-    if (applied) this.#tell();
   }
 
   /** Makes the engine equal to the table as of its head. */

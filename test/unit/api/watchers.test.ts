@@ -41,14 +41,14 @@ function rightsOn(...projects: string[]): EventRights {
   return { projects: new Set(projects), experiments: new Set(), agents: null, visible };
 }
 
-function stage(t: TestContext, caller = ADA) {
+function stage(t: TestContext, { caller = ADA, over = new Set<string>(), recognizedEachMs = 5 } = {}) {
   const state = {
     rights: rightsOn("physics"),
     away: false,
     asked: 0,
     askedAtOnce: 0,
     looks: 0,
-    over: new Set<string>(),
+    over,
     gate: Promise.resolve(),
     watched: [] as { filter: EventFilter; sink: WatcherSink; pumped: number; stopped: boolean }[],
     snapshot: Promise.resolve(),
@@ -90,7 +90,7 @@ function stage(t: TestContext, caller = ADA) {
     },
     over: async () => state.over,
     log: silentLogger,
-    recognizedEachMs: 5,
+    recognizedEachMs,
     retryMs: 5,
   });
   const socket = new FakeSocket();
@@ -175,7 +175,7 @@ test("a subscription waits for the snapshot of the one before it", async (t) => 
 
 test("a socket ends with the token or the session that opened it", async (t) => {
   const { state, socket } = stage(t);
-  const other = stage(t, { ...ADA, via: "session 4" });
+  const other = stage(t, { caller: { ...ADA, via: "session 4" } });
   for (const { socket: each } of [{ socket }, other]) each.subscribe();
   await until(() => state.watched.length === 1);
   other.state.over = new Set(["token 4"]);
@@ -183,6 +183,12 @@ test("a socket ends with the token or the session that opened it", async (t) => 
   await until(() => socket.readyState !== socket.OPEN);
   assert.equal(socket.sent.at(-1)?.code, "unauthorized");
   assert.equal(other.socket.readyState, socket.OPEN);
+});
+
+test("a login that ended while its upgrade was forwarded opens nothing for long", async (t) => {
+  const { socket } = stage(t, { over: new Set(["token 4"]), recognizedEachMs: 60_000 });
+  await until(() => socket.readyState !== socket.OPEN);
+  assert.equal(socket.sent.at(-1)?.code, "unauthorized");
 });
 
 test("that it cannot be asked about an experiment is not that there is none", async () => {
