@@ -191,7 +191,7 @@ export const ACCESS: Record<RouteId, Need> = {
   index: OPEN,
 };
 
-/** Never with a personal token, whatever its scopes: with these it could outlive what it was made for. */
+/** Never with a personal token, whatever its scopes: with these it, or who stole it, could outlive what it was made for. */
 export const NOT_BY_TOKEN: ReadonlySet<RouteId> = new Set<RouteId>([
   "logOut",
   "changePassword",
@@ -201,6 +201,10 @@ export const NOT_BY_TOKEN: ReadonlySet<RouteId> = new Set<RouteId>([
   "listTokens",
   "revokeToken",
   "resetPassword",
+  // An account with a password that the token's holder is told, a role for it, and one that was taken away.
+  "createUser",
+  "changeUser",
+  "enableUser",
 ]);
 
 /** With a login whose password must be changed first. */

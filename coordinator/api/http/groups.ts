@@ -56,9 +56,11 @@ export function groupHandlers(sources: GroupSources): Handlers<GroupRoutes> {
     deleteGroup: async ({ params, query, caller }) => {
       return ok(encodeGroup(await deleteGroup(sources, await numberOf(params.group), query.force, byOf(caller))));
     },
-    addGroupMember: async ({ params, body, caller }) => {
+    addGroupMember: async ({ params, body, caller, permit }) => {
       const to = { role: body.role, is: true };
       const group = await numberOf(params.group);
+      // Whoever puts a group into his own hinders its deletion and its nesting: it must be one that he sees.
+      if (body.group !== undefined) await permit.require("group", await numberOf(body.group), "view", body.group);
       return ok(encodeDetail(await setMember(sources, group, granteeName(body), to, byOf(caller))));
     },
     removeGroupMember: async ({ params, query, caller }) => {

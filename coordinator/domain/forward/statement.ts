@@ -88,7 +88,7 @@ export function createStatementReader({ term, secretFrom }: ReaderOptions): Stat
       if (!numbers.use(Number(number))) throw refused("its statement was used before");
       return {
         actor: Number(actor) as ActorId,
-        via: via?.replaceAll(":", " ") ?? OPERATOR_VIA,
+        via: via?.replaceAll(":", " ") ?? (Number(actor) === SYSTEM_ACTOR ? "nobody" : OPERATOR_VIA),
         scopes: scopesOf(scopes),
         client,
         request,

@@ -90,3 +90,25 @@ test("explaining names no agent that one may not see, and counts those of other 
   assert.match(said.waiting[0]?.reasons[0]?.message ?? "", /^secretive is too small/);
   assert.equal(said.waiting[0]?.reasons[0]?.data?.agent, agent.agent);
 });
+
+test("a group that one does not see is put into no other, so that nobody keeps it from being deleted", async (t) => {
+  const at = await startTestCoordinator(t);
+  const [ada, mallory] = await Promise.all([owner(at, "ada"), owner(at, "mallory")]);
+  const { id } = await ada.client.call("createGroup", { body: { name: "lab" } });
+  await mallory.client.call("createGroup", { body: { name: "pit" } });
+  const params = { group: "pit" };
+  const put = (group: string) => mallory.client.call("addGroupMember", { params, body: { group } });
+  for (const [there, absent] of [
+    ["lab", "none"],
+    [String(id), "999999"],
+  ] as const) {
+    assert.equal((await refusal(put(there))).replaceAll(there, absent), await refusal(put(absent)));
+  }
+  await ada.client.call("addGroupMember", { params: { group: "lab" }, body: { user: "mallory" } });
+  assert.equal((await put("lab")).members[0]?.name, "lab");
+  await mallory.client.call("removeGroupMember", { params, query: { group: "lab" } });
+  // Roles and shares may go to any group.
+  await ada.client.call("removeGroupMember", { params: { group: "lab" }, query: { user: "mallory" } });
+  const project = { project: mallory.project };
+  await mallory.client.call("setProjectMember", { params: project, body: { group: "lab", role: "viewer" } });
+});

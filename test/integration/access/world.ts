@@ -111,7 +111,7 @@ export async function bring(world: World, from: Graph, to: Graph, random: Random
     const { edge, there } = steps[at]!;
     steps[at] = steps[left - 1]!;
     const key = [...(there ? to : from)].find(([, one]) => one === edge)![0];
-    const by = random.pick(whoMay(world, new Model([...now.values()]), edge, now.get(key)));
+    const by = random.pick(whoMay(world, new Model([...now.values()]), edge, there, now.get(key)));
     await change(world, world.clients.get(by)!, edge, there);
     if (there) now.set(key, edge);
     else now.delete(key);
@@ -119,9 +119,14 @@ export async function bring(world: World, from: Graph, to: Graph, random: Random
   return steps.length;
 }
 
-function whoMay(world: World, model: Model, { on, relation }: Edge, held: Edge | undefined): string[] {
+function whoMay(world: World, model: Model, edge: Edge, there: boolean, held: Edge | undefined): string[] {
+  const { on, relation, who } = edge;
   const all = [ROOT, ...world.users];
-  if (world.groups.includes(on)) return all.filter((user) => model.group(user, on).manage);
+  if (world.groups.includes(on)) {
+    // A group goes into another one by whoever sees it, and out of it by whoever manages the other.
+    const mustSee = there && world.groups.includes(who);
+    return all.filter((user) => model.group(user, on).manage && (!mustSee || model.group(user, who).view));
+  }
   // The last owner is for an administrator to take away.
   if (world.projects.includes(on)) {
     return held?.relation === "owner" ? [ROOT] : all.filter((user) => model.rank(user, on) >= 4);

@@ -195,7 +195,15 @@ test("a personal token may what it is limited to, makes no token and changes no 
   await assert.rejects(all.client.call("createToken", { body: { name: "more", scopes: ["access"] } }), {
     code: "session_required",
   });
-  await assert.rejects(all.client.call("resetPassword", { params: { user: "ada" } }), { code: "session_required" });
+  const params = { user: "ada" };
+  for (const ask of [
+    () => all.client.call("resetPassword", { params }),
+    () => all.client.call("createUser", { body: { username: "mallory" } }),
+    () => all.client.call("changeUser", { params, body: { platform_role: "administrator" } }),
+    () => all.client.call("enableUser", { params }),
+  ]) {
+    await assert.rejects(ask(), { code: "session_required" });
+  }
   await assert.rejects(
     all.client.call("changePassword", { body: { current_password: ada.password, new_password: "another few words" } }),
     { code: "session_required" },
