@@ -8,6 +8,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { OIDC_DEVICE_LOGIN_MS, OIDC_LOGIN_MS, OIDC_TICKET_MS } from "../../../shared/model/constants.ts";
 import { accountOf } from "./account.ts";
+import { Asking } from "./asking.ts";
 import { PendingLogins } from "./pending.ts";
 import type { BrowserLogin, IdentityProvider, LoginOrigin, OidcAccount, OidcAccounts } from "./ports.ts";
 
@@ -22,6 +23,7 @@ export interface OidcLogins<T> {
   ): Promise<{ returnTo: string; ticket: string }>;
   /** Throws `oidc_login_expired`, and what opening a session throws. */
   trade(ticket: string, cookie: string | undefined, origin: LoginOrigin): Promise<T>;
+  /** Throws what `IdentityProvider` throws, `oidc_busy`. */
   beginDevice(origin: LoginOrigin): Promise<StartedDeviceLogin>;
   /** Undefined while the person has not decided. Throws `oidc_login_expired`, `oidc_denied` … */
   pollDevice(handle: string, origin: LoginOrigin): Promise<T | undefined>;
@@ -67,6 +69,7 @@ export function createOidcLogins<T>(options: OidcLoginOptions<T>): OidcLogins<T>
   const { provider, accounts, autoCreate, mono } = options;
   const browsers = new PendingLogins<Browser>(mono, OIDC_LOGIN_MS);
   const tickets = new PendingLogins<{ account: OidcAccount; cookieHash: Buffer }>(mono, OIDC_TICKET_MS);
+  const asking = new Asking();
   const devices = new PendingLogins<Device>(mono, OIDC_DEVICE_LOGIN_MS);
 
   return {
@@ -106,10 +109,16 @@ export function createOidcLogins<T>(options: OidcLoginOptions<T>): OidcLogins<T>
     },
 
     async beginDevice(origin) {
-      const { deviceCode, ...login } = await provider.beginDevice();
       const handle = secret();
+      // Its place first: where there is none the provider hears nothing of it.
+      const device = { deviceCode: "", intervalMs: 0, nextMono: Number.POSITIVE_INFINITY, isAsking: false };
+      const { deviceCode, ...login } = await asking.ask(origin.address, () => {
+        devices.put(handle, device, origin.address);
+        return provider.beginDevice().finally(() => devices.delete(handle));
+      });
+      const { intervalMs } = login;
       const expiresInMs = Math.min(login.expiresInMs, OIDC_DEVICE_LOGIN_MS);
-      const device = { deviceCode, intervalMs: login.intervalMs, nextMono: mono() + login.intervalMs, isAsking: false };
+      Object.assign(device, { deviceCode, intervalMs, nextMono: mono() + intervalMs });
       devices.put(handle, device, origin.address, expiresInMs);
       return { ...login, handle, expiresInMs };
     },

@@ -15,7 +15,8 @@ function stage(options: { redirectUri?: string | undefined } = { redirectUri: "h
   let states = 0;
   const polls: (ProvenIdentity | "pending" | "slow_down" | AiravataError)[] = [];
   const finished: { callback: string; nonce: string; verifier: string }[] = [];
-  const asked = { polls: 0 };
+  const asked = { polls: 0, begins: 0 };
+  const gate = { open: Promise.resolve() };
   const provider: IdentityProvider = {
     async begin() {
       const state = `s${++states}`;
@@ -25,14 +26,18 @@ function stage(options: { redirectUri?: string | undefined } = { redirectUri: "h
       finished.push({ callback: callback.href, nonce, verifier });
       return identity("a");
     },
-    beginDevice: async () => ({
-      deviceCode: "secret-device-code",
-      userCode: "ABCD-EFGH",
-      verificationUri: "https://idp.example.org/device",
-      verificationUriComplete: undefined,
-      intervalMs: 5_000,
-      expiresInMs: 600_000,
-    }),
+    async beginDevice() {
+      asked.begins++;
+      await gate.open;
+      return {
+        deviceCode: "secret-device-code",
+        userCode: "ABCD-EFGH",
+        verificationUri: "https://idp.example.org/device",
+        verificationUriComplete: undefined,
+        intervalMs: 5_000,
+        expiresInMs: 600_000,
+      };
+    },
     async pollDevice(code) {
       assert.equal(code, "secret-device-code");
       asked.polls++;
@@ -53,7 +58,7 @@ function stage(options: { redirectUri?: string | undefined } = { redirectUri: "h
     now += ms;
   };
   const callback = (state: string): URLSearchParams => new URLSearchParams({ state, code: "c" });
-  return { logins, accounts, polls, finished, asked, advance, callback };
+  return { logins, accounts, polls, finished, asked, gate, advance, callback };
 }
 
 test("a browser's login: there, back with its cookie, and one trade of the ticket", async () => {
@@ -163,6 +168,28 @@ test("a device's login goes on after what passes, and ends with a refusal or its
   advance(second.expiresInMs);
   await assert.rejects(logins.pollDevice(second.handle, ORIGIN), EXPIRED);
   await assert.rejects(logins.pollDevice("no such handle", ORIGIN), EXPIRED);
+});
+
+test("a provider that hangs is asked by twenty at once, five of one network", async () => {
+  const { logins, asked, gate } = stage();
+  const answered = Promise.withResolvers<void>();
+  gate.open = answered.promise;
+  const begin = (address: string) => logins.beginDevice({ ...ORIGIN, address });
+  const begun = Array.from({ length: 5 }, (_, i) => begin(`2001:db8::${i}`));
+  await assert.rejects(begin("2001:db8::9"), { code: "oidc_busy" });
+  for (let i = 0; i < 15; i++) begun.push(begin(`192.0.2.${i}`));
+  await assert.rejects(begin("192.0.2.99"), { code: "oidc_busy" });
+  assert.equal(asked.begins, 20);
+  answered.resolve();
+  for (const { handle } of await Promise.all(begun)) assert.equal(await logins.pollDevice(handle, ORIGIN), undefined);
+  await begin("2001:db8::9");
+});
+
+test("where there is no room the provider is not asked", async () => {
+  const { logins, asked } = stage();
+  for (let i = 0; i < 10_000; i++) await logins.beginDevice({ ...ORIGIN, address: `10.0.${i >> 8}.${i & 255}` });
+  await assert.rejects(logins.beginDevice({ ...ORIGIN, address: "192.0.2.1" }), { code: "oidc_busy" });
+  assert.equal(asked.begins, 10_000);
 });
 
 test("what is pending is bounded: by address the oldest goes, in all new ones are refused until some expire", () => {
