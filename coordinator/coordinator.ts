@@ -246,7 +246,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       authorization.reconciler,
       credentials.reconciler,
       ...auditReconcilers(audit, settings),
-      createRemovalReconciler({ ...sources, removals: store.removals, access: authorization.access }),
+      createRemovalReconciler({
+        ...sources,
+        removals: store.removals,
+        access: authorization.access,
+        clock: systemClock,
+      }),
       identitiesReconciler({ dispatcher, agents, sessions }),
       loginsReconciler(store.logins),
     ],

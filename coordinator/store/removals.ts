@@ -19,8 +19,14 @@ export interface RemovalStore {
   disabled(actors: readonly ActorId[]): Promise<Set<ActorId>>;
   /** Names, for a sentence: his, and that of whoever took it away; null when that is not known any more. */
   names(submitter: Submitter): Promise<{ actor: string; by: string | null }>;
-  /** With an audit entry for each experiment that was stopped. */
-  note(submitter: Submitter, stopped: readonly ExperimentId[], action: string, reason: string, by: By): Promise<void>;
+  /** Since when he may not, with an audit entry for each experiment that was stopped. */
+  note(
+    submitter: Submitter & { sinceMs: number },
+    stopped: readonly ExperimentId[],
+    action: string,
+    reason: string,
+    by: By,
+  ): Promise<void>;
   forget(submitter: Submitter): Promise<void>;
 }
 
@@ -55,12 +61,12 @@ export function createRemovalStore(pool: ConnectionPool): RemovalStore {
       );
       return { actor: row?.actor ?? String(actor), by: row?.by ?? null };
     },
-    note: ({ project, actor }, stopped, action, reason, by) =>
+    note: ({ project, actor, sinceMs }, stopped, action, reason, by) =>
       transaction(pool, async (connection) => {
         await connection.rows(
-          `insert into removed_submitter (project, actor) values ($1, $2)
-           on conflict (project, actor) do update set since = now()`,
-          [project, actor],
+          `insert into removed_submitter (project, actor, since) values ($1, $2, to_timestamp($3::float8 / 1000))
+           on conflict (project, actor) do update set since = excluded.since`,
+          [project, actor, sinceMs],
           TIMEOUT_MS,
         );
         const after = { reason };

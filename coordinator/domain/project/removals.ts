@@ -5,6 +5,7 @@
  */
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, type ProjectId, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
+import type { Clock } from "../../../shared/time/clock.ts";
 import type { Dispatcher, UnfinishedExperiment } from "../../dispatch/contract.ts";
 import type { OnRemoval, ProjectStore, StoredProject } from "../../store/projects.ts";
 import type { RemovalStore, Submitter } from "../../store/removals.ts";
@@ -16,6 +17,8 @@ export interface RemovalSources {
   projects: Pick<ProjectStore, "list">;
   removals: RemovalStore;
   access: Pick<AccessControl, "allows">;
+  /** The dispatcher's, by which experiments are submitted. */
+  clock: Pick<Clock, "wall">;
 }
 
 /** Who never was a member: the system, and the holder of the operator's token. */
@@ -30,6 +33,8 @@ export async function stopWorkOfRemoved(sources: RemovalSources, signal: AbortSi
   const noted = new Map((await removals.noted()).map((row) => [keyOf(row), row]));
   if (policies.length === 0 && noted.size === 0) return;
   const byProject = new Map(policies.map((project) => [project.project, project]));
+  // Before they are read: what is submitted while the others are stopped is later than the note.
+  const sinceMs = sources.clock.wall();
   const unfinished = dispatcher.unfinished(new Set(byProject.keys()));
   const work = Map.groupBy(
     unfinished.filter(({ actor }) => !OURSELVES.includes(actor)),
@@ -47,10 +52,10 @@ export async function stopWorkOfRemoved(sources: RemovalSources, signal: AbortSi
     }
     // What was submitted before he was noted was dealt with; what raced with his removal was not.
     const theirs = (work.get(keyOf(submitter)) ?? []).filter(
-      ({ submittedAtMs }) => submittedAtMs > (before?.sinceMs ?? 0),
+      ({ submittedAtMs }) => submittedAtMs >= (before?.sinceMs ?? 0),
     );
     const project = byProject.get(submitter.project);
-    if (project && theirs.length > 0) await stop(sources, submitter, project, theirs);
+    if (project && theirs.length > 0) await stop(sources, { ...submitter, sinceMs }, project, theirs);
   }
 }
 
@@ -60,7 +65,7 @@ function maySubmit({ access }: RemovalSources, { project, actor }: Submitter): P
 
 async function stop(
   { dispatcher, removals }: RemovalSources,
-  { project, actor }: Submitter,
+  { project, actor, sinceMs }: Submitter & { sinceMs: number },
   { name, onRemoval }: StoredProject,
   theirs: UnfinishedExperiment[],
 ): Promise<void> {
@@ -80,7 +85,7 @@ async function stop(
       if (!(error instanceof AiravataError && known.includes(error.code))) throw error;
     }
   }
-  await removals.note({ project, actor }, stopped, `experiment.${kind}`, reason, BY_SYSTEM);
+  await removals.note({ project, actor, sinceMs }, stopped, `experiment.${kind}`, reason, BY_SYSTEM);
 }
 
 function keyOf({ project, actor }: { project: ProjectId; actor: ActorId }): string {

@@ -29,6 +29,7 @@ function world() {
     decided: [] as string[],
     reasons: [] as string[],
     audited: [] as string[],
+    meanwhile: undefined as (() => void) | undefined,
     refuse: undefined as string | undefined,
     work: [
       experiment(1, PHYSICS, ALICE),
@@ -51,9 +52,11 @@ function world() {
             if (state.refuse) throw new AiravataError(state.refuse as "internal", "no");
             state.decided.push(`${kind} ${experiment}`);
             state.reasons.push(reason);
+            state.meanwhile?.();
             return { affected: 1 };
           },
         },
+        clock: { wall: () => state.nowMs },
         projects: { list: async () => projects() as StoredProject[] },
         access: {
           allows: async (actor, { id }, permission) => permission === "submit" && state.may.has(`${id} ${actor}`),
@@ -63,7 +66,7 @@ function world() {
           disabled: async (actors) => new Set(actors.filter((actor) => state.disabled.has(actor))),
           names: async () => ({ actor: "alice", by: "bob" }),
           note: async (submitter, stopped) => {
-            state.noted.set(key(submitter), { ...submitter, sinceMs: state.nowMs });
+            state.noted.set(key(submitter), submitter);
             state.audited.push(stopped.join());
           },
           forget: async (submitter) => void state.noted.delete(key(submitter)),
@@ -121,6 +124,21 @@ test("it is done once: who resumes such an experiment has the last word", async 
   // A submit that raced with the removal is later than the note.
   state.work.push({ ...experiment(9, PHYSICS, ALICE), submittedAtMs: 200 });
   state.nowMs = 300;
+  await run();
+  await run();
+  assert.deepEqual(state.decided, ["pause 1", "pause 9"]);
+});
+
+test("what is submitted while the others are stopped is stopped as well", async () => {
+  const { state, run } = world();
+  state.policies.set(PHYSICS, "pause");
+  state.may.delete(`${PHYSICS} ${ALICE}`);
+  state.meanwhile = () => {
+    state.meanwhile = undefined;
+    state.work.push({ ...experiment(9, PHYSICS, ALICE), submittedAtMs: 150 });
+    state.nowMs = 200;
+  };
+  await run();
   await run();
   await run();
   assert.deepEqual(state.decided, ["pause 1", "pause 9"]);
