@@ -4,6 +4,12 @@
  */
 import { isIPv6 } from "node:net";
 
+/**
+ * What a /48 may do in an address' stead, in all: as much as so many of its networks. Sixteen are a site's own nets of
+ * people; behind them stand 65,536 that cost nothing more.
+ */
+export const NETWORKS_PER_SITE = 16;
+
 /** An IPv4-mapped address is written as IPv4. */
 export function plainAddress(address: string | null | undefined): string {
   return (address ?? "unknown").replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");

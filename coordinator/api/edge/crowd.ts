@@ -17,7 +17,7 @@ export interface Crowd {
 }
 
 /** Of a /48 of IPv6: it is one customer, or an institute. */
-const NETWORKS_PER_SITE = 2;
+const FULL_NETWORKS_OF_SITE = 2;
 /** What is turned away is told this often at most. */
 const TOLD_EVERY_MS = 60_000;
 
@@ -66,7 +66,7 @@ export function boundCrowd(server: Server, options: CrowdOptions): Crowd {
     const site = siteOf(remoteAddress);
     const isFull =
       (counts.get(network) ?? 0) >= perNetwork ||
-      (site !== undefined && (counts.get(site) ?? 0) >= perNetwork * NETWORKS_PER_SITE);
+      (site !== undefined && (counts.get(site) ?? 0) >= perNetwork * FULL_NETWORKS_OF_SITE);
     if (isFull) {
       tell(network);
       socket.destroy();

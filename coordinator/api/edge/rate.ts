@@ -6,7 +6,7 @@ import type { IncomingMessage } from "node:http";
 import { API_PREFIX } from "../../../shared/api/routes.ts";
 import { AiravataError } from "../../../shared/error/error.ts";
 import { type ActorId, OPERATOR_ACTOR, SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
-import { networkOf } from "../../domain/network.ts";
+import { NETWORKS_PER_SITE, networkOf, siteOf } from "../../domain/network.ts";
 import { TokenBuckets } from "./buckets.ts";
 import type { ClientOrigin } from "./client.ts";
 
@@ -30,8 +30,13 @@ export function createRateLimits(options: { enabled: boolean; perMinute: number;
   if (!options.enabled) return NO_LIMITS;
   const { perMinute, mono } = options;
   const users = new TokenBuckets(perMinute, mono);
-  const addresses = new TokenBuckets(perMinute * USERS_PER_ADDRESS, mono);
-  const agents = new TokenBuckets(AGENT_REQUESTS_PER_MINUTE, mono);
+  const bucketsFor = (perNetwork: number) => ({
+    perNetwork,
+    networks: new TokenBuckets(perNetwork, mono),
+    sites: new TokenBuckets(perNetwork * NETWORKS_PER_SITE, mono),
+  });
+  const addresses = bucketsFor(perMinute * USERS_PER_ADDRESS);
+  const agents = bucketsFor(AGENT_REQUESTS_PER_MINUTE);
   const take = (buckets: TokenBuckets, key: string, whose: string, bound: number): void => {
     const seconds = buckets.take(key);
     if (seconds === 0) return;
@@ -41,24 +46,26 @@ export function createRateLimits(options: { enabled: boolean; perMinute: number;
       { data: { retry_after_seconds: seconds } },
     );
   };
-  const takeAddress = (origin: ClientOrigin): void => {
-    const network = networkOf(origin.address);
-    take(addresses, network, `the address ${network}`, perMinute * USERS_PER_ADDRESS);
+  const takePlace = (from: ReturnType<typeof bucketsFor>, { address }: ClientOrigin, who: string): void => {
+    const { perNetwork, networks, sites } = from;
+    const network = networkOf(address);
+    take(networks, network, `${who}the address ${network}`, perNetwork);
+    const site = siteOf(address);
+    if (site !== undefined) take(sites, site, `${who}the network ${site}`, perNetwork * NETWORKS_PER_SITE);
   };
   return {
     arrived(request, origin) {
       if (isAgents(request)) {
         // Who is on this machine can do worse to it than to ask.
         if (origin.isLocal) return;
-        const network = networkOf(origin.address);
-        take(agents, network, `agents at ${network}`, AGENT_REQUESTS_PER_MINUTE);
+        takePlace(agents, origin, "agents at ");
       }
       // Of this machine it is not known yet whether its operator asks, who is not counted.
-      else if (!origin.isLocal) takeAddress(origin);
+      else if (!origin.isLocal) takePlace(addresses, origin, "");
     },
     admitted(request, origin, actor) {
       if (isAgents(request) || (origin.isLocal && actor === OPERATOR_ACTOR)) return;
-      if (origin.isLocal) takeAddress(origin);
+      if (origin.isLocal) takePlace(addresses, origin, "");
       if (actor !== SYSTEM_ACTOR) take(users, String(actor), "you", perMinute);
     },
   };

@@ -12,7 +12,7 @@ import {
   LOGIN_PAIR_FREE,
   LOGIN_THROTTLE_ENTRIES_MAX,
 } from "../../../shared/model/constants.ts";
-import { networkOf } from "../network.ts";
+import { NETWORKS_PER_SITE, networkOf, siteOf } from "../network.ts";
 
 /** Failures of one account from one address, or of one address. */
 interface Failures {
@@ -35,10 +35,9 @@ export class LoginThrottle {
 
   /** Counts an attempt, as if it failed. Throws `too_many_attempts` while the address has to wait; that does not count. */
   begin(username: string, address: string | null): void {
-    const { pair, place } = keysOf(username, address);
-    const buckets = this.#good.has(pair) ? [PAIR] : [PAIR, ADDRESS];
+    const { pair, places } = keysOf(username, address);
     const now = this.#mono();
-    const found = buckets.map((bucket) => ({ bucket, key: bucket === PAIR ? pair : place }));
+    const found = [{ bucket: PAIR, key: pair }, ...(this.#good.has(pair) ? [] : places)];
     const waitMs = Math.max(...found.map(({ key }) => (this.#known(key, now)?.untilMono ?? 0) - now));
     if (waitMs > 0) {
       const seconds = Math.ceil(waitMs / 1000);
@@ -53,10 +52,12 @@ export class LoginThrottle {
 
   /** The attempt was right: the address' other failures stay, or a guesser could clear them with an account of his own. */
   succeeded(username: string, address: string | null): void {
-    const { pair, place } = keysOf(username, address);
+    const { pair, places } = keysOf(username, address);
     this.#failures.delete(pair);
-    const failures = this.#failures.get(place);
-    if (failures && !this.#good.has(pair)) failures.count = Math.max(0, failures.count - 1);
+    for (const { key } of this.#good.has(pair) ? [] : places) {
+      const failures = this.#failures.get(key);
+      if (failures) failures.count = Math.max(0, failures.count - 1);
+    }
     this.#good.delete(pair);
     this.#good.add(pair);
     if (this.#good.size > LOGIN_THROTTLE_ENTRIES_MAX) {
@@ -103,8 +104,16 @@ interface Bucket {
 
 const PAIR: Bucket = { free: LOGIN_PAIR_FREE, delayMsMax: LOGIN_PAIR_DELAY_MS_MAX };
 const ADDRESS: Bucket = { free: LOGIN_ADDRESS_FREE, delayMsMax: LOGIN_ADDRESS_DELAY_MS_MAX };
+const SITE: Bucket = { ...ADDRESS, free: LOGIN_ADDRESS_FREE * NETWORKS_PER_SITE };
 
-function keysOf(username: string, address: string | null): { pair: string; place: string } {
-  const place = networkOf(address);
-  return { place, pair: `${place} ${username.toLowerCase().slice(0, 200)}` };
+interface Keys {
+  pair: string;
+  places: { bucket: Bucket; key: string }[];
+}
+
+function keysOf(username: string, address: string | null): Keys {
+  const network = networkOf(address);
+  const site = siteOf(address);
+  const places = [{ bucket: ADDRESS, key: network }, ...(site === undefined ? [] : [{ bucket: SITE, key: site }])];
+  return { pair: `${network} ${username.toLowerCase().slice(0, 200)}`, places };
 }

@@ -1,9 +1,10 @@
 /**
  * What is kept between two steps of a login, in this process's memory: bounded, expiring, and each entry good for one
- * use. Who floods it from one address pushes out his own entries; a full one refuses new logins and ends nobody's.
+ * use. Who floods it pushes out his own entries, from one address or from many of IPv6; where everybody has one, new logins
+ * are refused and nobody loses his.
  */
 import { AiravataError } from "../../../shared/error/error.ts";
-import { networkOf } from "../network.ts";
+import { networkOf, siteOf } from "../network.ts";
 
 /** Some 600 bytes each: 6 MB. */
 const ENTRIES_MAX = 10_000;
@@ -12,14 +13,17 @@ const ENTRIES_PER_ADDRESS_MAX = 200;
 
 interface Entry<T> {
   value: T;
-  place: string;
+  network: string;
+  /** The /48 of IPv6 where there is one: who is evicted when there is no room. */
+  site: string;
   expiresMono: number;
 }
 
 export class PendingLogins<T> {
-  // In the order in which they were put; sets hold the keys of an address (of IPv6 its /64) in that order too.
+  // In the order in which they were put; sets hold the keys of a network and of a site in that order too.
   private readonly entries = new Map<string, Entry<T>>();
-  private readonly byAddress = new Map<string, Set<string>>();
+  private readonly byNetwork = new Map<string, Set<string>>();
+  private readonly bySite = new Map<string, Set<string>>();
   private readonly mono: () => number;
   private readonly lifetimeMs: number;
 
@@ -36,16 +40,17 @@ export class PendingLogins<T> {
   put(key: string, value: T, address: string | null, lifetimeMs = this.lifetimeMs): void {
     const now = this.mono();
     this.sweep(now);
-    const place = networkOf(address);
-    const own = this.byAddress.get(place) ?? new Set();
-    const [oldest] = own;
-    if (own.size >= ENTRIES_PER_ADDRESS_MAX && oldest !== undefined) this.delete(oldest);
+    const network = networkOf(address);
+    const site = siteOf(address) ?? network;
+    this.evict(this.byNetwork.get(network), ENTRIES_PER_ADDRESS_MAX);
+    if (this.entries.size >= ENTRIES_MAX) this.evict(this.largest(), 2);
     if (this.entries.size >= ENTRIES_MAX) {
       throw new AiravataError("oidc_busy", `more than ${ENTRIES_MAX} logins are under way; try again in a minute`);
     }
     const expiresMono = now + Math.min(lifetimeMs, this.lifetimeMs);
-    this.entries.set(key, { value, place, expiresMono });
-    this.byAddress.set(place, own.add(key));
+    this.entries.set(key, { value, network, site, expiresMono });
+    for (const [index, name] of this.indexes({ network, site }))
+      index.set(name, (index.get(name) ?? new Set()).add(key));
   }
 
   get(key: string): T | undefined {
@@ -64,9 +69,31 @@ export class PendingLogins<T> {
     const entry = this.entries.get(key);
     if (entry === undefined) return;
     this.entries.delete(key);
-    const own = this.byAddress.get(entry.place);
-    own?.delete(key);
-    if (own?.size === 0) this.byAddress.delete(entry.place);
+    for (const [index, name] of this.indexes(entry)) {
+      const own = index.get(name);
+      own?.delete(key);
+      if (own?.size === 0) index.delete(name);
+    }
+  }
+
+  private indexes({ network, site }: { network: string; site: string }): [Map<string, Set<string>>, string][] {
+    return [
+      [this.byNetwork, network],
+      [this.bySite, site],
+    ];
+  }
+
+  /** Deletes the oldest of `held` when there are so many. */
+  private evict(held: Set<string> | undefined, from: number): void {
+    const [oldest] = held ?? [];
+    if (held !== undefined && oldest !== undefined && held.size >= from) this.delete(oldest);
+  }
+
+  /** What the site with most entries has: looks at 10,000 at most, a fraction of a millisecond, only when all is full. */
+  private largest(): Set<string> | undefined {
+    let most: Set<string> | undefined;
+    for (const held of this.bySite.values()) if (held.size > (most?.size ?? 0)) most = held;
+    return most;
   }
 
   /** From the oldest to the first that lives: one with a shorter life waits for those before it, `lifetimeMs` at most. */

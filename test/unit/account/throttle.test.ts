@@ -89,6 +89,17 @@ test("a /64 of IPv6 is one address, an IPv4 written in IPv6 is itself", () => {
   assert.ok(attempt("ada", "192.0.2.7") > 0);
 });
 
+test("a /48 of IPv6 has sixteen addresses' failures; who logged in well from there goes on", () => {
+  const { throttle, attempt } = throttled();
+  throttle.begin("grace", "2001:db8:1:7::1");
+  throttle.succeeded("grace", "2001:db8:1:7::1");
+  for (let i = 0; i < 16 * LOGIN_ADDRESS_FREE; i++)
+    assert.equal(attempt(`a${i}`, `2001:db8:1:${i.toString(16)}::1`), 0);
+  assert.ok(attempt("ada", "2001:db8:1:ffff::1") > 0);
+  assert.equal(attempt("grace", "2001:db8:1:7::1"), 0);
+  assert.equal(attempt("ada", "2001:db8:2:1::1"), 0);
+});
+
 test("failures are forgotten after a while, and there is room for only so many", () => {
   const { clock, throttle, attempt } = throttled();
   for (let i = 0; i < LOGIN_PAIR_FREE; i++) attempt("ada", "192.0.2.1");

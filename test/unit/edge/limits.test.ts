@@ -80,6 +80,19 @@ test("users, addresses and agents are counted apart; the operator on this machin
   assert.throws(() => limits.admitted(asking(), far, OPERATOR_ACTOR), refused);
 });
 
+test("a /48 of IPv6 asks as often as sixteen addresses", () => {
+  const limits = createRateLimits({ enabled: true, perMinute: 1, mono: () => 0 });
+  const from = (network: number) => ({ ...far, address: `2001:db8:1:${network.toString(16)}::1` });
+  // What its own network is refused is not counted for all of it.
+  for (let i = 0; i < 5; i++) limits.arrived(asking(), from(0));
+  for (let i = 0; i < 5; i++) assert.throws(() => limits.arrived(asking(), from(0)), { code: "too_many_requests" });
+  for (let i = 0; i < 75; i++) limits.arrived(asking(), from(1 + i));
+  assert.throws(() => limits.arrived(asking(), from(99)), {
+    message: /the network 2001:db8:1::\/48 sent more than 80/,
+  });
+  limits.arrived(asking(), { ...far, address: "2001:db8:2::1" });
+});
+
 test("a fleet behind one address comes back twice within a minute", () => {
   const limits = createRateLimits({ enabled: true, perMinute: 10, mono: () => 0 });
   const session = asking("/api/v1/agent/session");

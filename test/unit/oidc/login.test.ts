@@ -192,7 +192,7 @@ test("where there is no room the provider is not asked", async () => {
   assert.equal(asked.begins, 10_000);
 });
 
-test("what is pending is bounded: by address the oldest goes, in all new ones are refused until some expire", () => {
+test("what is pending is bounded: by address the oldest goes, in all the oldest of who has most", () => {
   let now = 0;
   const pending = new PendingLogins<number>(() => now, 1_000);
   for (let i = 0; i < 201; i++) pending.put(`a${i}`, i, "192.0.2.1");
@@ -200,12 +200,31 @@ test("what is pending is bounded: by address the oldest goes, in all new ones ar
   assert.equal(pending.get("a0"), undefined);
   assert.equal(pending.get("a1"), 1);
   for (let i = 0; i < 9_800; i++) pending.put(`b${i}`, i, `198.51.100.${i}`);
-  assert.throws(() => pending.put("c", 1, "203.0.113.1"), { code: "oidc_busy" });
+  pending.put("c", 1, "203.0.113.1");
+  assert.deepEqual([pending.get("a1"), pending.get("c"), pending.get("b0")], [undefined, 1, 0]);
   // His own oldest makes room for who has many.
   pending.put("a201", 201, "192.0.2.1");
-  assert.equal(pending.get("a1"), undefined);
+  assert.deepEqual([pending.get("a2"), pending.get("a3")], [undefined, 3]);
   assert.equal(pending.size, 10_000);
   now = 1_000;
   pending.put("c", 1, "203.0.113.1");
+  assert.equal(pending.size, 1);
+});
+
+test("a flood from a /48 of IPv6 pushes out its own; where everybody has one nobody loses it", () => {
+  let now = 0;
+  const pending = new PendingLogins<number>(() => now, 1_000);
+  pending.put("a", 1, "192.0.2.1");
+  pending.put("a2", 1, "192.0.2.1");
+  for (let i = 0; i < 10_100; i++) pending.put(`f${i}`, i, `2001:db8:1:${i.toString(16)}::1`);
+  assert.deepEqual(
+    [pending.size, pending.get("a"), pending.get("f0"), pending.get("f102")],
+    [10_000, 1, undefined, 102],
+  );
+  now = 1_000;
+  for (let i = 0; i < 10_000; i++) pending.put(`g${i}`, i, `10.0.${i >> 8}.${i & 255}`);
+  assert.throws(() => pending.put("h", 1, "192.0.2.1"), { code: "oidc_busy" });
+  now = 2_000;
+  pending.put("h", 1, "192.0.2.1");
   assert.equal(pending.size, 1);
 });
