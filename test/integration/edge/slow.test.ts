@@ -9,7 +9,9 @@ import { type TestContext, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { WebSocket } from "ws";
 import { boundCrowd } from "../../../coordinator/api/edge/crowd.ts";
+import { createEdge } from "../../../coordinator/api/edge/edge.ts";
 import { boundAnswers, boundHandshakes, type Patience } from "../../../coordinator/api/edge/slow.ts";
+import type { Statement } from "../../../coordinator/domain/forward/statement.ts";
 import { BEARER_SUBPROTOCOL_PREFIX, EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
 import { silentLogger } from "../../../shared/log/log.ts";
 import { until } from "../../support/agent-peer.ts";
@@ -300,4 +302,24 @@ test("who keeps his half of a refused upgrade loses it", async (t) => {
   const knock = setInterval(() => socket.write("x"), 50);
   t.after(() => clearInterval(knock));
   await new Promise((resolve) => socket.on("close", resolve));
+});
+
+test("what became a WebSocket, what a coordinator sent, a proxy and this machine are not counted", async () => {
+  const settings = { trustedProxies: ["198.51.100.0/24"] };
+  const edge = await createEdge(settings, { log: silentLogger, connectionsMax: 20 });
+  // Made-up sockets are not served.
+  const server = createServer().removeAllListeners("connection");
+  edge.guard(server);
+  const isTaken = taker(server);
+  const places = (address: string): boolean[] => [1, 2, 3].map(() => isTaken(address));
+  assert.deepEqual(places("192.0.2.1"), [true, true, false]);
+  assert.deepEqual(places("::ffff:198.51.100.7"), [true, true, true]);
+  assert.deepEqual(places("127.0.0.1"), [true, true, true]);
+  const ended = { remoteAddress: "192.0.2.1", remotePort: 1 } as Socket;
+  edge.upgraded(ended);
+  assert.deepEqual(places("192.0.2.1"), [true, false, false]);
+  const request = { socket: { ...ended, remotePort: 2 }, headers: {} } as IncomingMessage;
+  edge.arrived(request, undefined, { client: "192.0.2.9" } as Statement);
+  assert.deepEqual(places("192.0.2.1"), [true, false, false]);
+  edge.close();
 });
