@@ -29,6 +29,8 @@ class SealedDirectory implements Vault {
   readonly #ringPath: string;
   readonly #passphrase: string | undefined;
   #ring: Keyring | undefined;
+  /** Of the file that `#ring` was read from; undefined: it has to be read again before anything is sealed. */
+  #stamp: string | undefined;
   /** One change of the ring at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -43,13 +45,19 @@ class SealedDirectory implements Vault {
     return (await this.#inTurn(() => this.#open(create)))?.id;
   }
 
-  /** In turn with rotations: what is sealed with a key must be there before that key leaves the ring. */
+  /**
+   * In turn with rotations: what is sealed with a key must be there before that key leaves the ring. Another process
+   * rotates without our turn: if the newest key is still the same after the record is there, its list of records has ours.
+   */
   put(path: string, secret: Buffer): Promise<void> {
     return this.#inTurn(async () => {
-      const ring = this.#ring ?? ((await this.#open(true)) as Keyring);
       const file = this.#file(path);
+      let ring = await this.#current();
       if (await exists(file)) throw new AiravataError("vault_failed", `there is a secret at ${path} already`);
-      await this.#guarded(() => writeWhole(file, sealRecord(ring, path, secret)));
+      for (let sealedWith: Buffer | undefined; !sealedWith?.equals(newestKey(ring).key); ring = await this.#current()) {
+        sealedWith = newestKey(ring).key;
+        await this.#guarded(() => writeWhole(file, sealRecord(ring, path, secret)));
+      }
     });
   }
 
@@ -125,15 +133,24 @@ class SealedDirectory implements Vault {
     return this.#ring ?? ((await this.#inTurn(() => this.#open(true))) as Keyring);
   }
 
+  /** The ring as it is in its file. Call it in turn. */
+  async #current(): Promise<Keyring> {
+    const isSame = this.#stamp !== undefined && this.#stamp === (await stampOf(this.#ringPath));
+    return isSame && this.#ring ? this.#ring : ((await this.#open(true)) as Keyring);
+  }
+
   async #open(create: boolean): Promise<Keyring | undefined> {
+    const stamp = await stampOf(this.#ringPath);
     // Also looks at the file's mode: a ring that others can read is not used.
     const ring = await readKeyring(this.#ringPath, this.#passphrase);
     if (ring !== undefined) {
       if (this.#ring === undefined) await this.#guarded(() => this.#prepare());
       this.#ring = ring;
+      this.#stamp = stamp;
       return ring;
     }
     this.#ring = undefined;
+    this.#stamp = undefined;
     if (!create) return undefined;
     const fresh = createKeyring();
     await this.#guarded(() => this.#prepare());
@@ -150,6 +167,7 @@ class SealedDirectory implements Vault {
   async #keep(ring: Keyring): Promise<void> {
     await this.#guarded(() => writeKeyring(this.#ringPath, ring, this.#passphrase));
     this.#ring = ring;
+    this.#stamp = undefined;
   }
 
   async #guarded<T>(work: () => Promise<T>): Promise<T> {
@@ -176,12 +194,22 @@ class SealedDirectory implements Vault {
   }
 }
 
-function sealRecord({ id, keys }: Keyring, path: string, secret: Buffer): Buffer {
-  return seal(keys.at(-1) as SealingKey, context(id, path), secret);
+function sealRecord(ring: Keyring, path: string, secret: Buffer): Buffer {
+  return seal(newestKey(ring), context(ring.id, path), secret);
+}
+
+function newestKey({ keys }: Keyring): SealingKey {
+  return keys.at(-1) as SealingKey;
 }
 
 function context(id: string, path: string): string {
   return `airavata vault secret\n${id}\n${path}`;
+}
+
+/** Another one after each write, because a ring is renamed into its place. Undefined when there is none. */
+async function stampOf(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found && `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
 }
 
 async function exists(path: string): Promise<boolean> {

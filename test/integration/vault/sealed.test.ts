@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -128,6 +129,30 @@ test("a rotation puts everything under a new key, and what was sealed before ope
   );
 });
 
+test("what is put after another process has rotated the ring is sealed with a key that is in it", async () => {
+  const directory = freshDirectory();
+  for (const passphrase of [undefined, PASSPHRASE]) {
+    const ours = `${directory} ${passphrase ?? "plain"}`;
+    const vault = createSealedDirectory({ directory: ours, passphrase });
+    const beside = createSealedDirectory({ directory: ours, passphrase });
+    await vault.put(freshPath(), Buffer.from("known"));
+    assert.equal(await beside.rotateKey(), 2);
+    const path = freshPath();
+    await vault.put(path, Buffer.from("later"));
+    assert.equal(String(await createSealedDirectory({ directory: ours, passphrase }).get(path)), "later");
+  }
+  // At the same time too.
+  const vault = createSealedDirectory({ directory });
+  const beside = createSealedDirectory({ directory });
+  await vault.put(freshPath(), Buffer.from("known"));
+  for (let round = 0; round < 10; round++) {
+    const paths = Array.from({ length: 4 }, freshPath);
+    await Promise.all([beside.rotateKey(), ...paths.map((path) => vault.put(path, Buffer.from(path)))]);
+    const fresh = createSealedDirectory({ directory });
+    for (const path of paths) assert.equal(String(await fresh.get(path)), path);
+  }
+});
+
 test("a rotation that was cut off leaves everything readable, and the next one finishes it", async () => {
   const directory = freshDirectory();
   const vault = createSealedDirectory({ directory });
@@ -155,6 +180,8 @@ test("what a writer that died left is removed at the next start and never taken 
   await createSealedDirectory({ directory }).put(path, Buffer.from("kept"));
   const partial = join(directory, "secrets", `${freshPath()}.partial-0123456789ab`);
   writeFileSync(partial, "half");
+  const hourAgo = Date.now() / 1000 - 3_600;
+  utimesSync(partial, hourAgo, hourAgo);
   const vault = createSealedDirectory({ directory });
   assert.equal(String(await vault.get(path)), "kept");
   assert.deepEqual(readdirSync(join(directory, "secrets")), [path]);
