@@ -276,10 +276,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await store.close();
   };
   try {
+    const bound = await api.listen({ host: settings.bind, port: settings.port });
+    // An address that is taken ends the start: a password made before would be shown to nobody.
     const firstAdministrator = await whenDatabaseAnswers(options, () =>
       createFirstAdministrator(store.accounts, options.firstPassword),
     );
-    const bound = await api.listen({ host: settings.bind, port: settings.port });
     const url = localUrl(bound, edge.isTls);
     const internal = (edge.isTls ? TLS_PREFIX : "") + internalAddress(reachedAt, bound);
     listening.resolve(internal);

@@ -57,6 +57,8 @@ export interface TestCoordinatorOptions {
   refreshTokenTtlMs?: number;
   /** The first administrator gets a password; without, none, which saves a slow hash. */
   firstPassword?: boolean;
+  /** A free one when silent. */
+  port?: number;
   log?: Logger;
   /** On the same database, so it waits for leadership. */
   beside?: TestCoordinator;
@@ -128,7 +130,7 @@ export async function startTestCoordinator(
     return coordinator;
   };
   const running: TestCoordinator = {
-    coordinator: await start(0),
+    coordinator: await start(options.port ?? 0),
     token,
     databaseUrl,
     defer,

@@ -1,5 +1,6 @@
 /** Logins on a real coordinator: what ends them, that the end holds at once, and what a refresh token is good for. */
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { parseDatabaseUrl } from "../../../db/address.ts";
 import { openConnection } from "../../../db/connection.ts";
@@ -278,6 +279,20 @@ test("guessing is slowed down and audited; nothing tells a known username from a
     { resource_id: String(ada.id), code: "login_refused" },
     { resource_id: null, code: "login_refused" },
   ]);
+});
+
+test("a start that fails because its address is taken makes no administrator whose password nobody saw", async (t) => {
+  const database = await freshDatabase(t);
+  const beside = { databaseUrl: database.url, defer: database.defer } as TestCoordinator;
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  t.after(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const start = () => startTestCoordinator(t, { beside, leading: false, firstPassword: true, port });
+  await assert.rejects(start());
+  assert.deepEqual(await rowsOf(database.url, "select username from account"), []);
+  await new Promise((resolve) => taken.close(resolve));
+  assert.ok((await start()).coordinator.firstAdministrator?.password);
 });
 
 test("of two coordinators that start at once on an empty database one makes the administrator", async (t) => {
