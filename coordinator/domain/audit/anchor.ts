@@ -21,12 +21,14 @@ export function createAnchor(path: string, log: AuditLog): Anchor {
   return {
     keep: async () => {
       const { head } = await log.head();
-      if (head === undefined || head.seal === anchored) return;
+      if (head !== undefined && head.seal === anchored) return;
       const file = await open(path, "a+", 0o640).catch((error: unknown) => refuse(path, error));
       try {
         const { last, torn } = await readTail(file);
         if (last) await compare(path, last, log);
         anchored = last?.seal ?? 0;
+        // Nothing is sealed yet, and the file says so too.
+        if (head === undefined) return;
         if (anchored === head.seal) return;
         await file.appendFile(`${torn ? "\n" : ""}${anchorText(head)}\n`);
         await file.sync();

@@ -7,6 +7,7 @@ import type { Logger } from "../../../shared/log/log.ts";
 import { SYSTEM_ACTOR } from "../../../shared/model/ids.ts";
 import type { Clock } from "../../../shared/time/clock.ts";
 import type { AuditEntry, By } from "../../store/audit.ts";
+import { networkOf, siteOf } from "../network.ts";
 
 export interface Refusal {
   by: By;
@@ -33,10 +34,13 @@ const WINDOW_MS = 60_000;
 const QUEUE_MAX = 10_000;
 /** Callers that are counted apart within a minute; all further ones are counted together. */
 const WINDOWS_MAX = 10_000;
+/** Of one person, or of one network of strangers: what one caller does must not take the room of all others. */
+const CALLER_WINDOWS_MAX = 100;
 const BATCH_MAX = 500;
 
 interface Window {
   untilMono: number;
+  caller: string;
   entry: AuditEntry;
   /** Beyond the first, which was written at once. */
   more: number;
@@ -49,6 +53,8 @@ export function createRefusalLog(options: {
 }): RefusalLog {
   const { append, clock, log } = options;
   const windows = new Map<string, Window>();
+  /** How many windows each caller has. */
+  const callers = new Map<string, number>();
   let queue: AuditEntry[] = [];
   let dropped = 0;
   let failing = false;
@@ -60,9 +66,12 @@ export function createRefusalLog(options: {
   };
   const endWindows = (nowMono: number): void => {
     // In the order in which they began, which is that of their ends.
-    for (const [key, { untilMono, entry, more }] of windows) {
+    for (const [key, { untilMono, caller, entry, more }] of windows) {
       if (untilMono > nowMono) return;
       windows.delete(key);
+      const left = (callers.get(caller) ?? 1) - 1;
+      if (left === 0) callers.delete(caller);
+      else callers.set(caller, left);
       if (more > 0)
         push({ ...entry, by: { ...entry.by, request: null }, after: { more, within_seconds: WINDOW_MS / 1000 } });
     }
@@ -96,8 +105,14 @@ export function createRefusalLog(options: {
   return {
     record: (refusal) => {
       let entry = entryOf(refusal);
+      let caller = callerOf(refusal);
       let key = keyOf(refusal);
+      if (!windows.has(key) && (callers.get(caller) ?? 0) >= CALLER_WINDOWS_MAX) {
+        key = `${caller} and more`;
+        entry = { ...entry, resource: null, action: "audit.refusals_many" };
+      }
       if (!windows.has(key) && windows.size >= WINDOWS_MAX) {
+        caller = "";
         key = keyOf({ ...refusal, by: NOBODY, resource: null });
         entry = { ...entry, by: NOBODY, resource: null };
       }
@@ -106,7 +121,8 @@ export function createRefusalLog(options: {
         window.more++;
         return;
       }
-      windows.set(key, { untilMono: clock.mono() + WINDOW_MS, entry, more: 0 });
+      callers.set(caller, (callers.get(caller) ?? 0) + 1);
+      windows.set(key, { untilMono: clock.mono() + WINDOW_MS, caller, entry, more: 0 });
       push(entry);
     },
     flush: () => flush(),
@@ -122,8 +138,14 @@ export function createRefusalLog(options: {
 
 const NOBODY: By = { actor: SYSTEM_ACTOR, via: "nobody", address: null, request: null };
 
+/** Whoever has an IPv6 network has each address of it. */
+function callerOf({ by }: Refusal): string {
+  return by.actor === SYSTEM_ACTOR ? `at ${siteOf(by.address) ?? networkOf(by.address)}` : `actor ${by.actor}`;
+}
+
 function keyOf({ by, route, resource, code }: Refusal): string {
-  return JSON.stringify([by.actor, by.via, by.address, route, resource?.type, resource?.id, code]);
+  const place = by.address === null ? null : networkOf(by.address);
+  return JSON.stringify([by.actor, by.via, place, route, resource?.type, resource?.id, code]);
 }
 
 function entryOf({ by, route, resource, code }: Refusal): AuditEntry {

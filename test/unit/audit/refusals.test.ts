@@ -84,9 +84,22 @@ test("callers, addresses, routes, things and reasons are told apart", async (t) 
   assert.equal(written.length, different.length);
 });
 
+test("one network, and one person, take no room of the others", async (t) => {
+  const { log, written } = setUp(t);
+  for (let i = 0; i < 12_000; i++) {
+    log.record(refused({ address: `2001:db8:0:1::${i.toString(16)}` }));
+    log.record(refused({ actor: 100, resource: String(i) }));
+  }
+  log.record(refused({ actor: 101, address: "198.51.100.7" }));
+  await log.flush();
+  assert.equal(written.filter(({ by }) => by.actor === 0).length, 1);
+  assert.equal(written.filter(({ by }) => by.actor === 100).length, 101);
+  assert.equal(written.at(-1)?.by.address, "198.51.100.7");
+});
+
 test("a flood from everywhere is bounded, and what is beyond is counted together", async (t) => {
   const { log, written, batches, state } = setUp(t);
-  for (let i = 0; i < 25_000; i++) log.record(refused({ address: `2001:db8::${i.toString(16)}` }));
+  for (let i = 0; i < 25_000; i++) log.record(refused({ address: `2001:${i.toString(16)}::1` }));
   await log.flush();
   assert.ok(Math.max(...batches) <= 500);
   // The first entry of those that are counted together found the queue full, and is among the dropped.
