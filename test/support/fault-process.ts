@@ -126,10 +126,21 @@ function allProcesses(): SeenProcess[] {
 
 /** Supervisors or runners of an agent's output directory: all of them work in its state. */
 export function runnerProcesses(outputDir: string, role: "supervise" | "run"): number[] {
-  return allProcesses()
+  const found = allProcesses()
     .filter(({ words }) => words[0]?.includes("airavata-runner") && words[1] === role)
     .map(({ pid }) => pid)
     .filter((pid) => worksBelow(pid, outputDir));
+  // A task between its fork and its exec has its runner's name: who kills that one kills the task.
+  return found.filter((pid) => !found.includes(parentOf(pid)));
+}
+
+function parentOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return 0;
+  }
 }
 
 /** Processes that work in a directory or below it: tasks whose runner is gone do. */
