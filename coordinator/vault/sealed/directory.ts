@@ -73,9 +73,12 @@ class SealedDirectory implements Vault {
     return this.#unseal(await this.#opened(), path, record);
   }
 
-  async destroy(path: string): Promise<void> {
-    await this.#opened();
-    await this.#guarded(() => removeDurably(this.#file(path)));
+  /** In turn with rotations, too: one that has read the record would write it again. */
+  destroy(path: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#current();
+      await this.#guarded(() => removeDurably(this.#file(path)));
+    });
   }
 
   async status(): Promise<VaultStatus> {

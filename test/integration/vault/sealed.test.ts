@@ -153,6 +153,17 @@ test("what is put after another process has rotated the ring is sealed with a ke
   }
 });
 
+test("what is destroyed while the key is changed stays destroyed", async () => {
+  const vault = createSealedDirectory({ directory: freshDirectory() });
+  const paths = Array.from({ length: 40 }, freshPath);
+  for (const path of paths) await vault.put(path, Buffer.from("gone"));
+  const rotating = vault.rotateKey();
+  // At every moment of the rotation some of them are being destroyed.
+  for (const path of paths.toReversed()) await vault.destroy(path);
+  await rotating;
+  for (const path of paths) await assert.rejects(vault.get(path), refused("secret_missing", /was removed/));
+});
+
 test("a rotation that was cut off leaves everything readable, and the next one finishes it", async () => {
   const directory = freshDirectory();
   const vault = createSealedDirectory({ directory });
