@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Logger } from "../shared/log/log.ts";
 import { createAuthorizationEngine } from "./authz/engine.ts";
 import type { Reconciler } from "./background/reconcilers.ts";
-import { relationshipsReconciler } from "./background/relationships.ts";
+import { relationshipsReconcilers } from "./background/relationships.ts";
 import type { AccessControl } from "./domain/access/access.ts";
 import { createAccessControl } from "./domain/access/control.ts";
 import { Feed } from "./domain/access/feed.ts";
@@ -17,7 +17,7 @@ export type AuthorizationSettings = Pick<
 
 export interface Authorization {
   access: AccessControl;
-  reconciler: Reconciler;
+  reconcilers: Reconciler[];
   /** To be called when this process leads. */
   led(): void;
   close(): Promise<void>;
@@ -41,7 +41,7 @@ export function startAuthorization(options: {
   feed.prepare();
   return {
     access: createAccessControl(engine, feed),
-    reconciler: relationshipsReconciler({ relationships, feed }),
+    reconcilers: relationshipsReconcilers({ relationships, feed }),
     led: () => feed.led(),
     close: async () => {
       await feed.close();

@@ -243,7 +243,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       createAbsenceReconciler(createAgentAbsences(dispatcher, agents)),
       createRolloutReconciler(sources, { programs: api.programs, settleMs, log }),
       projectsReconciler(sources),
-      authorization.reconciler,
+      ...authorization.reconcilers,
       credentials.reconciler,
       ...auditReconcilers(audit, settings),
       createRemovalReconciler({

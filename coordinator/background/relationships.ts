@@ -6,19 +6,34 @@
 import type { Reconciler } from "./reconcilers.ts";
 
 /** Reads everything on both sides: a hundred thousand relationships take about a second. */
-const PERIOD_MS = 300_000;
+const VERIFY_MS = 300_000;
+/** One query: who lost leadership within a request may have committed a change that this process does not know of. */
+const FOLLOW_MS = 2_000;
 
-export function relationshipsReconciler(sources: {
-  feed: { verify(): Promise<unknown> };
+export function relationshipsReconcilers({
+  feed,
+  relationships,
+}: {
+  feed: { verify(): Promise<unknown>; catchUp(): Promise<void> };
   relationships: { complete(): Promise<void> };
-}): Reconciler {
-  return {
-    name: "relationships",
-    periodMs: PERIOD_MS,
-    run: async () => {
-      await sources.relationships.complete();
-      await sources.feed.verify();
-      return false;
+}): Reconciler[] {
+  return [
+    {
+      name: "relationships",
+      periodMs: VERIFY_MS,
+      run: async () => {
+        await relationships.complete();
+        await feed.verify();
+        return false;
+      },
     },
-  };
+    {
+      name: "relationship changes",
+      periodMs: FOLLOW_MS,
+      run: async () => {
+        await feed.catchUp();
+        return false;
+      },
+    },
+  ];
 }

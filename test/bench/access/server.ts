@@ -19,7 +19,7 @@ const OPEN: Authorization = {
     settle: async () => {},
     onChange: () => () => {},
   },
-  reconciler: { name: "relationships", periodMs: 3_600_000, run: async () => false },
+  reconcilers: [],
   led: () => {},
   close: async () => {},
 };

@@ -5,6 +5,7 @@ import { WebSocket } from "ws";
 import { BEARER_SUBPROTOCOL_PREFIX, EVENTS_SUBPROTOCOL } from "../../../shared/api/event.ts";
 import { until } from "../../support/agent-peer.ts";
 import { startTestCoordinator, type TestCoordinator } from "../../support/coordinator.ts";
+import { rowsOf } from "../../support/postgres.ts";
 import { createUser, type TestUser } from "../../support/users.ts";
 
 const SPEC = { tasks: { a: { argv: ["/bin/true"] } } };
@@ -102,4 +103,25 @@ test("a right that is taken ends what stands on it and leaves the rest; so does 
   await bob.client.call("logOut", { body: {} });
   await until(() => direct.closed() && through.closed(), "the logged out one's end");
   assert.equal(direct.messages.at(-1)?.code, "unauthorized");
+});
+
+test("a change that another coordinator committed while it lost its reign comes into force by itself", async (t) => {
+  const { at, ada } = await stage(t);
+  const experiment = await submit(at, "chemistry");
+  const view = () => ada.client.call("getExperiment", { params: { experiment } });
+  await assert.rejects(view(), { status: 404 });
+  const project = (await at.client.call("getProject", { params: { project: "chemistry" } })).id;
+  await rowsOf(
+    at.databaseUrl,
+    `select relationship_write('{touch}', '{project}', '{${project}}', '{viewer}', '{user}', '{${ada.id}}', '{""}', 0)`,
+  );
+  await until(
+    () =>
+      view().then(
+        () => true,
+        () => false,
+      ),
+    "the change is in force",
+    20_000,
+  );
 });
