@@ -16,7 +16,7 @@ import { startOpenBao, type TestOpenBao } from "../support/openbao.ts";
 import { type Spicedb, startSpicedb } from "../support/servers/spicedb.ts";
 import { needs } from "../support/services.ts";
 
-const TASKS = 300;
+const TASKS = 200;
 /** Two at a time: the sweep lasts longer than all of the faults together, or waits at the end for what is left of it. */
 const WORK = ": > {ledger}/$AIRAVATA_TASK_INDEX; sleep 0.25";
 
