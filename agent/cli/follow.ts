@@ -9,6 +9,8 @@ import type { Experiment, ExperimentDetail } from "../../shared/api/experiment.t
 import { watch } from "../../shared/api/watch.ts";
 import { AiravataError } from "../../shared/error/error.ts";
 
+/** Between the append of the last end and that of the experiment: a commit. */
+const END_MS = 50;
 /** With no event for so long the state is asked for: a proxy that swallows the socket must not freeze the bar. */
 const QUIET_MS = 2_000;
 
@@ -112,8 +114,9 @@ async function followAt(
         signal,
       });
       // A retry may have opened it again between its end and this question.
-      if (hasEnded(final)) return final;
-      await delay(QUIET_MS / 4, undefined, { signal });
+      if (hasEnded(final) && final.ended_at !== null) return final;
+      // The last task's end is durable a moment before the experiment's, which carries the time.
+      await delay(hasEnded(final) ? END_MS : QUIET_MS / 4, undefined, { signal });
     }
   };
   try {

@@ -83,6 +83,22 @@ test("an end that no event told is found by asking", async () => {
   assert.equal((await following).final.state, "COMPLETED");
 });
 
+test("an end without its time yet is asked for once more", async () => {
+  let asked = 0;
+  server.intercept = (seen, response) => {
+    if (!seen.path.endsWith("/experiments/17") || ++asked > 1) return false;
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ ...server.experiment, ended_at: null }));
+    return true;
+  };
+  const following = begin();
+  await until(() => states.length === 1, "state");
+  server.set({ completed: 100 }, "COMPLETED");
+  const { final } = await following;
+  assert.equal(final.ended_at, "2026-01-01T00:00:10.000Z");
+  assert.equal(asked, 2);
+});
+
 test("a refusal ends it", async () => {
   server.intercept = (_, response) => {
     sendProblem(response, 401, "unauthorized", "a token is needed");
