@@ -5,7 +5,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -24,6 +33,8 @@ async function stage(t: TestContext): Promise<{ at: TestCoordinator; directory: 
   const directory = mkdtempSync(join(tmpdir(), "airavata-install-"));
   const releases = join(directory, "releases");
   mkdirSync(releases);
+  // Where it lies on a node no path has a space; the checkout's may.
+  copyFileSync(INSTALL, join(directory, "install-agent.sh"));
   const at = await startTestCoordinator(t, { agentReleases: releases });
   at.defer(() => removeAgentDirectory(directory));
   return { at, directory, releases };
@@ -47,7 +58,7 @@ function unitCommand(name: string, directory: string): string[] {
   const line = new RegExp(`^${name}=(.*)$`, "m").exec(UNIT)?.[1] ?? "";
   const moved = line
     .replaceAll("/var/lib/airavata-worker", directory)
-    .replaceAll("/usr/local/lib/airavata/install-agent.sh", INSTALL);
+    .replaceAll("/usr/local/lib/airavata/install-agent.sh", join(directory, "install-agent.sh"));
   return [...moved.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? "");
 }
 
